@@ -1,0 +1,1 @@
+"""Floor 0: bytes to values and back. Knows no IO, no clock, no caching."""

@@ -27,7 +27,7 @@ class CachePolicy:
     stale_if_error: float | None = None  # None: not set by the operator
     stale_if_disconnected: float = 3600.0  # `stale_if_error`'s default where the origin is out of reach
     jitter: float = 0.0  # share of the lifetime, only ever shortens
-    max_object_size: int = 64 * 1024 * 1024
+    max_object_size: int = 16 * 1024 * 1024
     allow_set_cookie: bool = False
     targeted: tuple[bytes, ...] = (b"cdn-cache-control",)
     tag_headers: tuple[bytes, ...] = (b"surrogate-key", b"cache-tag", b"cache-groups")

@@ -1,0 +1,1 @@
+"""Floor 2: counts, logs: what the proxy tells its operators."""

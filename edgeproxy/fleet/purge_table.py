@@ -1,0 +1,257 @@
+"""Knows which stored responses are purged: epochs in memory shared by supervisor and workers.
+
+Must not know how rules arrive (`purge_log`) nor where responses are stored.
+
+Each rule applied gets the next `order`, this run's own count. A response that this run
+fetched is stamped with the order at the *start* of its fetch, and is dead once a rule that
+names it has a later one. A response from elsewhere (Redis, an earlier run) is judged by
+positions in the fleet's log instead; a rule that the log does not hold yet counts as
+infinitely late for it.
+
+Rules sit in buckets of eight by hash of (kind, value). A full bucket folds its oldest rule
+into a floor that holds for all that hash there: purging too much, never too little, and a
+million rules need no more memory than one. The supervisor alone writes.
+"""
+
+import hashlib
+import mmap
+import os
+import secrets
+from enum import Enum
+
+from edgeproxy.caching.stored import Stamp
+from edgeproxy.fleet.rules import PurgeKind, PurgeRule, authority_of, host_of, without_scheme
+
+UNSETTLED = 2**64 - 1
+"""The position of a rule that the fleet's log does not hold yet."""
+
+BUCKETS = 16384
+_WAYS = 8
+_FLOOR = _WAYS  # word of a bucket
+_RULES = _FLOOR + 4
+_BUCKET = _RULES + 4 * _WAYS
+
+# words of the header
+_SEQ, _ORDER, _POSITION, _FIRST, _LENGTHS_MOVED = 1, 2, 3, 4, 5
+_RUN, _LOG, _EVERYTHING, _LENGTHS = 6, 8, 10, 16
+_HEADER = 512
+_LENGTH_WORDS = 128
+_SIZE = 8 * (_HEADER + BUCKETS * _BUCKET)
+_MAGIC = 0x3154_5045
+
+# words of an epoch: the order and the position of the last hard and of the last soft rule
+_HARD, _SOFT = 0, 2
+_NEVER = (0, 0, 0, 0)
+Epoch = tuple[int, int, int, int]
+
+
+class Verdict(Enum):
+    """What the purges say of a stored response."""
+
+    LIVE = "live"
+    SOFT = "soft"  # to be treated as stale
+    DEAD = "dead"
+
+
+class PurgeTable:
+    """The purges that count, one map for all processes of a node.
+
+    `seq[0]` moves with every change; while it is the number a caller saw at its last
+    verdict on a response, that verdict still holds.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._map = mmap.mmap(fd, _SIZE)
+        self._bytes = memoryview(self._map)
+        self._words: memoryview[int] = self._bytes.cast("Q")
+        self.seq: memoryview[int] = self._words[_SEQ : _SEQ + 1]
+        if self._words[0] != _MAGIC:
+            self._bytes[8 * _RUN : 8 * _RUN + 16] = secrets.token_bytes(16)
+            self._words[0] = _MAGIC
+        self.run = bytes(self._bytes[8 * _RUN : 8 * _RUN + 16])
+        self._lengths: tuple[int, ...] = ()
+        self._lengths_seen = 0
+
+    @classmethod
+    def create(cls, name: str = "edgeproxy-purges") -> "PurgeTable":
+        """A new, empty table in a memfd of its own."""
+        fd = os.memfd_create(name)
+        os.ftruncate(fd, _SIZE)
+        return cls(fd)
+
+    def __repr__(self) -> str:
+        return (
+            f"<PurgeTable seq={self.seq[0]} order={self._words[_ORDER]} "
+            f"log={self.log.hex() or None} position={self.position} first={self._words[_FIRST]}>"
+        )
+
+    def close(self) -> None:
+        """Give the memory and the descriptor back."""
+        for view in (self.seq, self._words, self._bytes):
+            view.release()
+        self._map.close()
+        os.close(self.fd)
+
+    # reading: any process
+
+    @property
+    def log(self) -> bytes:
+        """The identity of the fleet's log that was replayed; empty while there is none."""
+        log = bytes(self._bytes[8 * _LOG : 8 * _LOG + 16])
+        return log if any(log) else b""
+
+    @property
+    def position(self) -> int:
+        """The last position of the fleet's log that was applied here."""
+        return self._words[_POSITION]
+
+    def stamp(self) -> Stamp:
+        """Where the purges stand: to be taken before a request leaves for an origin."""
+        while True:
+            order, log, position = self._words[_ORDER], self.log, self.position
+            if log == self.log:  # else it was being replaced
+                return Stamp(log=log, position=position if log else 0, run=self.run, local=order)
+
+    def verdict(self, stored_key: bytes, tags: tuple[bytes, ...], stamp: Stamp) -> Verdict:
+        """What the purges say of a response by its primary key, its tags and its stamp.
+
+        To keep a verdict, read `seq[0]` before asking.
+        """
+        own = stamp.run == self.run
+        if not own and (not stamp.log or stamp.log != self.log or stamp.position + 1 < self._words[_FIRST]):
+            return Verdict.DEAD
+        word, since = (0, stamp.local) if own else (1, stamp.position)
+        verdict = Verdict.LIVE
+        for epoch in self._epochs(stored_key, tags):
+            if epoch[_HARD + word] > since:
+                return Verdict.DEAD
+            if epoch[_SOFT + word] > since:
+                verdict = Verdict.SOFT
+        return verdict
+
+    def _epochs(self, stored_key: bytes, tags: tuple[bytes, ...]) -> list[Epoch]:
+        rest = without_scheme(stored_key)
+        authority = authority_of(rest)
+        host = host_of(authority)
+        epochs = [
+            self._epoch(_EVERYTHING),
+            self._find(PurgeKind.URL, rest),
+            self._find(PurgeKind.HOST, host),
+        ]
+        if host != authority:
+            epochs.append(self._find(PurgeKind.HOST, authority))
+        epochs += [self._find(PurgeKind.TAG, tag) for tag in tags]
+        size = len(rest)
+        epochs += [
+            self._find(PurgeKind.PREFIX, rest[:length]) for length in self._prefix_lengths() if length <= size
+        ]
+        return epochs
+
+    def _prefix_lengths(self) -> tuple[int, ...]:
+        moved = self._words[_LENGTHS_MOVED]
+        if moved != self._lengths_seen:
+            start = 8 * _LENGTHS
+            bits = int.from_bytes(self._bytes[start : start + 8 * _LENGTH_WORDS], "little")
+            lengths = []
+            while bits:
+                lowest = bits & -bits
+                lengths.append(lowest.bit_length() - 1)
+                bits ^= lowest
+            self._lengths = tuple(lengths)
+            self._lengths_seen = moved
+        return self._lengths
+
+    def _find(self, kind: PurgeKind, value: bytes) -> Epoch:
+        base, mark = _place(kind, value)
+        words = self._words
+        marks = words[base : base + _WAYS].tolist()
+        floor = self._epoch(base + _FLOOR)
+        if mark not in marks:
+            return floor
+        found = self._epoch(base + _RULES + 4 * marks.index(mark))
+        return found if floor == _NEVER else _later(found, floor)
+
+    def _epoch(self, at: int) -> Epoch:
+        words = self._words
+        return words[at], words[at + 1], words[at + 2], words[at + 3]
+
+    # writing: the supervisor
+
+    def apply(self, rule: PurgeRule, position: int = UNSETTLED) -> None:
+        """Let a rule count from now on; `position` is its place in the fleet's log."""
+        order = self._words[_ORDER] + 1
+        at = self._slot(rule)
+        half = _SOFT if rule.soft else _HARD
+        self._words[at + half + 1] = max(position, self._words[at + half + 1])
+        self._words[at + half] = order
+        if rule.kind is PurgeKind.PREFIX:
+            word, bit = divmod(len(rule.value), 64)
+            self._words[_LENGTHS + word] |= 1 << bit
+            self._words[_LENGTHS_MOVED] += 1
+        self._words[_ORDER] = order
+        self.seq[0] += 1
+
+    def settle(self, rule: PurgeRule, position: int) -> None:
+        """Give a rule of this node, applied before, its place in the fleet's log."""
+        at = self._slot(rule) + (_SOFT if rule.soft else _HARD) + 1
+        self._words[at] = position
+
+    def advance(self, position: int) -> None:
+        """Say how far the fleet's log was applied."""
+        self._words[_POSITION] = position
+
+    def follow(self, log: bytes, first: int, position: int) -> None:
+        """Judge responses from elsewhere by this log from now on, applied up to `position`.
+
+        `log` is its identity of 16 bytes, empty for none; responses stamped before `first`,
+        the first position that it still holds, are dead.
+        """
+        if log != self.log:
+            self._words[_POSITION] = 0  # before the name: a stamp of the new log must not be late
+            self._bytes[8 * _LOG : 8 * _LOG + 16] = log.ljust(16, b"\0")
+        self._words[_FIRST] = first
+        self._words[_POSITION] = position
+        self.seq[0] += 1
+
+    def _slot(self, rule: PurgeRule) -> int:
+        """The word at which the rule's epoch is, or now has room."""
+        if rule.kind is PurgeKind.EVERYTHING:
+            return _EVERYTHING
+        base, mark = _place(rule.kind, rule.value)
+        words = self._words
+        marks = words[base : base + _WAYS].tolist()
+        if mark in marks:
+            return base + _RULES + 4 * marks.index(mark)
+        way = marks.index(0) if 0 in marks else self._make_room(base)
+        at = base + _RULES + 4 * way
+        for word, value in enumerate(_NEVER):
+            words[at + word] = value
+        words[base + way] = mark
+        return at
+
+    def _make_room(self, base: int) -> int:
+        """Fold a bucket's oldest rule into its floor, one that the log holds if there is any."""
+
+        def age(way: int) -> tuple[bool, int]:
+            epoch = self._epoch(base + _RULES + 4 * way)
+            return UNSETTLED in (epoch[1], epoch[3]), max(epoch[0], epoch[2])
+
+        oldest = min(range(_WAYS), key=age)
+        folded = self._epoch(base + _RULES + 4 * oldest)
+        floor = _later(folded, self._epoch(base + _FLOOR))
+        for word, value in enumerate(floor):
+            self._words[base + _FLOOR + word] = value
+        self._words[base + oldest] = 0
+        return oldest
+
+
+def _later(one: Epoch, other: Epoch) -> Epoch:
+    return max(one[0], other[0]), max(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
+def _place(kind: PurgeKind, value: bytes) -> tuple[int, int]:
+    """Where a rule's bucket begins, and the mark it has there."""
+    digest = hashlib.blake2b(value, digest_size=16, person=kind.encode()).digest()
+    bucket = int.from_bytes(digest[:8], "little") % BUCKETS
+    return _HEADER + bucket * _BUCKET, int.from_bytes(digest[8:], "little") | 1

@@ -1,0 +1,142 @@
+"""Knows every metric that is exported: its name, kind, labels, and how workers add up.
+
+Must not know where values are kept (`counters`) or how they are printed (`collector`).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+DURATION_BUCKETS = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+"""Upper bounds in seconds; the first one holds every hit answered in place."""
+
+
+class Kind(StrEnum):
+    """What a metric's value is, and in which of the two arrays it is kept."""
+
+    COUNTER = "counter"  # whole numbers that only grow
+    TOTAL = "total"  # fractions that only grow; a counter to Prometheus
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Merge(StrEnum):
+    """How the workers' values of one series become one."""
+
+    SUM = "sum"
+    LEAST = "least"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row: a metric as an operator meets it."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    merge: Merge = Merge.SUM
+    buckets: tuple[float, ...] = ()
+
+
+def _rows() -> tuple[Metric, ...]:
+    counter, total, gauge, histogram = Kind.COUNTER, Kind.TOTAL, Kind.GAUGE, Kind.HISTOGRAM
+    return (
+        Metric(
+            "edgeproxy_requests_total",
+            counter,
+            ("route", "outcome", "code"),
+            "Requests answered, by route, outcome (hit, stale, validated, miss, collapsed, bypass, error)"
+            " and status code.",
+        ),
+        Metric(
+            "edgeproxy_request_duration_seconds",
+            histogram,
+            ("route", "outcome"),
+            "Time from a request's first byte to its answer's last.",
+            buckets=DURATION_BUCKETS,
+        ),
+        Metric(
+            "edgeproxy_response_bytes_total",
+            counter,
+            ("route", "source"),
+            "Bytes of responses sent to clients, by where they came from (cache, origin).",
+        ),
+        Metric(
+            "edgeproxy_origin_requests_total",
+            counter,
+            ("upstream", "origin", "code"),
+            "Requests sent to origins, by status code or kind of failure; health checks not counted.",
+        ),
+        Metric(
+            "edgeproxy_origin_request_duration_seconds",
+            histogram,
+            ("upstream", "origin"),
+            "Time from sending a request to an origin to the head of its answer.",
+            buckets=DURATION_BUCKETS,
+        ),
+        Metric(
+            "edgeproxy_origin_healthy",
+            gauge,
+            ("upstream", "origin"),
+            "1 while the node's active checks find the origin healthy, 0 while they do not.",
+            merge=Merge.LEAST,
+        ),
+        Metric("edgeproxy_cache_bytes", gauge, ("tier",), "Bytes of stored responses, overhead included."),
+        Metric("edgeproxy_cache_responses", gauge, ("tier",), "Stored responses."),
+        Metric(
+            "edgeproxy_cache_evictions_total",
+            counter,
+            ("tier",),
+            "Stored responses removed to make room for others.",
+        ),
+        Metric(
+            "edgeproxy_tier_requests_total",
+            counter,
+            ("tier", "result"),
+            "Look-ups in a tier, by result (hit, miss, fault, skipped).",
+        ),
+        Metric(
+            "edgeproxy_purges_total",
+            counter,
+            ("kind",),
+            "Purge rules applied by this node (url, tag, prefix, host, everything).",
+        ),
+        Metric(
+            "edgeproxy_event_loop_lag_seconds",
+            gauge,
+            ("worker",),
+            "How late the worker's event loop ran its last timer.",
+        ),
+        Metric("edgeproxy_connections", gauge, ("side",), "Open connections (downstream, upstream)."),
+        Metric(
+            "edgeproxy_origin_seconds_saved_total",
+            total,
+            ("route",),
+            "Origin time that hits made unnecessary.",
+        ),
+        Metric("edgeproxy_workers", gauge, (), "Workers that are up and answer heartbeats."),
+        Metric(
+            "edgeproxy_worker_restarts_total",
+            counter,
+            ("worker",),
+            "Workers replaced after dying or hanging.",
+        ),
+        Metric("edgeproxy_config_reloads_total", counter, ("result",), "Reloads (applied, refused)."),
+        Metric(
+            "edgeproxy_access_log_dropped_total",
+            counter,
+            (),
+            "Access log lines dropped: the target was slow.",
+        ),
+        Metric(
+            "edgeproxy_purge_log_connected", gauge, (), "1 while the fleet's purge log is being followed."
+        ),
+        Metric(
+            "edgeproxy_purges_pending", gauge, (), "Purges made here that the fleet has not been told yet."
+        ),
+    )
+
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _rows()}

@@ -1,0 +1,94 @@
+"""The whole configuration as one frozen value, and the names of its sections.
+
+Knows no YAML and no file: see `load`. Durations are seconds, sizes bytes, shares 0 to 1.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from edgeproxy.config.base import Settings
+from edgeproxy.config.routes import (
+    HeaderEdits,
+    Key,
+    KeyQuery,
+    Match,
+    Redirect,
+    Route,
+    RouteCache,
+    Vary,
+)
+from edgeproxy.config.server import (
+    Admin,
+    Cache,
+    CacheStatusSettings,
+    Disk,
+    Limits,
+    Listener,
+    ListenerTls,
+    Log,
+    Memory,
+    Redis,
+    Server,
+)
+from edgeproxy.config.upstreams import (
+    Ejection,
+    HealthCheck,
+    Origin,
+    Retries,
+    Timeouts,
+    Upstream,
+    UpstreamTls,
+)
+
+__all__ = [
+    "Admin",
+    "Cache",
+    "CacheStatusSettings",
+    "Config",
+    "Disk",
+    "Ejection",
+    "HeaderEdits",
+    "HealthCheck",
+    "Key",
+    "KeyQuery",
+    "Limits",
+    "Listener",
+    "ListenerTls",
+    "Log",
+    "Match",
+    "Memory",
+    "Origin",
+    "Redirect",
+    "Redis",
+    "Retries",
+    "Route",
+    "RouteCache",
+    "Server",
+    "Timeouts",
+    "Upstream",
+    "UpstreamTls",
+    "Vary",
+]
+
+UpstreamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class Config(Settings):
+    """What edgeproxy does: read once, checked whole, never changed."""
+
+    version: Literal[1] = Field(default=1, description="Of this format.")
+    server: Server = Field(default=Server(), description="The side towards clients.")
+    admin: Admin = Field(default=Admin(), description="The admin API.")
+    log: Log = Field(default=Log(), description="What is written about the work.")
+    cache: Cache = Field(default=Cache(), description="The tiers that responses are stored in.")
+    upstreams: dict[UpstreamName, Upstream] = Field(
+        min_length=1, max_length=1000, description="Pools of origins, by name."
+    )
+    routes: Annotated[tuple[Route, ...], Field(strict=False)] = Field(
+        min_length=1, max_length=10_000, description="Tried in order, the first match wins."
+    )
+
+    def dump(self) -> dict[str, Any]:
+        """All values as JSON-able data that `load_mapping` reads back; holds secrets."""
+        return self.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,195 @@
+"""The section `upstreams`: origins and how they are reached.
+
+Knows no route. Each key's default, unit and sentence stand here and nowhere else.
+"""
+
+import ipaddress
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from edgeproxy.config.base import Settings
+from edgeproxy.config.kinds import (
+    Count,
+    Duration,
+    Flag,
+    MaybeDuration,
+    MaybePath,
+    MaybeText,
+    Share,
+    refuse,
+)
+from edgeproxy.config.origin_url import OriginParts, OriginUrl, split_origin
+from edgeproxy.config.scalars import show
+
+Balance = Literal["round_robin", "least_requests", "random_two", "consistent_hash"]
+Lenient = Literal["obs-fold"]
+
+
+def _origin(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
+class Origin(Settings):
+    """One server of the upstream; a plain URL is an origin of weight 1."""
+
+    url: OriginUrl = Field(
+        description="http://HOST[:PORT][/PREFIX], https://..., or unix:/PATH/OF.sock.",
+        examples=["http://127.0.0.1:9001"],
+    )
+    weight: Count = Field(
+        default=1, ge=0, le=1000, description="Share of the requests; 0: none, kept in reserve."
+    )
+
+    @property
+    def parts(self) -> OriginParts:
+        """Scheme, host, port, path prefix and socket of the URL."""
+        return split_origin(self.url)
+
+    @property
+    def key(self) -> str:
+        """HOST:PORT, or unix:/PATH: the origin's name in metrics and in the admin API."""
+        return self.parts.key
+
+
+def _probe_path(value: str) -> str:
+    if not re.fullmatch(r"/[\x21-\x22\x24-\x7e]*", value):
+        refuse(f"{show(value)} is no path", "begin it with /, and percent-encode what is not visible ASCII")
+    return value
+
+
+class HealthCheck(Settings):
+    """Active health checks; an answer of 200 to 399 counts as healthy."""
+
+    path: Annotated[str, AfterValidator(_probe_path)] = Field(default="/healthz", description="Asked by GET.")
+    interval: Duration = Field(default=5.0, ge=0.05, description="Between two checks of one origin.")
+    timeout: Duration = Field(
+        default=1.0, gt=0, description="Without an answer by then, the check has failed."
+    )
+    unhealthy_after: Count = Field(default=3, ge=1, description="Failed checks in a row.")
+    healthy_after: Count = Field(default=2, ge=1, description="Good checks in a row.")
+
+
+class Timeouts(Settings):
+    """How long an origin may take."""
+
+    connect: Duration = Field(default=1.0, gt=0, description="For a connection, TLS included.")
+    first_byte: Duration = Field(
+        default=30.0, gt=0, description="From the end of the request to the response's head."
+    )
+    between_bytes: Duration = Field(
+        default=30.0, gt=0, description="Between two pieces of a response's body."
+    )
+    idle: Duration = Field(default=3600.0, gt=0, description="The same for event streams and tunnels.")
+    queue: Duration = Field(default=1.0, gt=0, description="Waiting for a free connection; later: 503.")
+    keepalive: Duration = Field(
+        default=4.0,
+        description="Idle connections are kept; shorter than the origin keeps them. 0s: not kept.",
+    )
+
+
+class Retries(Settings):
+    """Second tries of what is safe to send again."""
+
+    attempts: Count = Field(default=2, ge=0, le=10, description="Tries after the first one. 0: off.")
+    budget: Share = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Retries' share of the last 10 s' requests; 10 a second are always allowed.",
+    )
+
+
+class Ejection(Settings):
+    """Passive health: an origin that fails is left out for a while."""
+
+    consecutive_failures: Count = Field(default=5, ge=0, description="Failures in a row. 0: off.")
+    for_: Duration = Field(
+        default=10.0,
+        gt=0,
+        validation_alias="for",
+        serialization_alias="for",
+        description="How long the origin is left out.",
+    )
+
+
+class UpstreamTls(Settings):
+    """TLS towards https origins."""
+
+    ca: MaybePath = Field(
+        default=None, description="PEM file of the authorities to trust. Not set: the system's."
+    )
+    certificate: MaybePath = Field(default=None, description="PEM file: client certificate and its chain.")
+    key: MaybePath = Field(default=None, description="PEM file: the client certificate's private key.")
+    verify: Flag = Field(default=True, description="Check the origin's certificate and name.")
+    server_name: MaybeText = Field(
+        default=None, min_length=1, description="Name in SNI and in the certificate. Not set: the URL's host."
+    )
+
+
+def _host_header(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?", value):
+        refuse(f"{show(value)} is no host", "write preserve, origin, or a name as shop.internal")
+    return value
+
+
+def _resolver(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):
+        host, port = value, "53"
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        valid = port.isdigit() and 0 < int(port) < 65536
+    except ValueError:
+        valid = False
+    if not valid:
+        refuse(f"{show(value)} is no DNS server", "write its address, as 10.0.0.53 or 10.0.0.53:5353")
+    return value
+
+
+class Upstream(Settings):
+    """A pool of origins that give the same answers."""
+
+    origins: Annotated[tuple[Annotated[Origin, BeforeValidator(_origin)], ...], Field(strict=False)] = Field(
+        min_length=1, max_length=1000, description="The servers: a URL, or {url, weight}."
+    )
+    balance: Balance = Field(
+        default="round_robin", description="round_robin, least_requests, random_two or consistent_hash."
+    )
+    host_header: Annotated[str, AfterValidator(_host_header)] = Field(
+        default="preserve", description="Host sent: preserve (the client's), origin (the URL's), or a name."
+    )
+    health_check: HealthCheck | None = Field(default=None, description="Active health checks. Not set: off.")
+    timeouts: Timeouts = Field(default=Timeouts(), description="How long an origin may take.")
+    retries: Retries = Field(default=Retries(), description="Second tries of what is safe to send again.")
+    ejection: Ejection = Field(
+        default=Ejection(), description="Passive health: an origin that fails is left out."
+    )
+    max_connections: Count = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="The node's connections to each origin, shared out among workers.",
+    )
+    max_pending: Count = Field(
+        default=1024, ge=0, description="Requests that may wait for a connection, of the node; more: 503."
+    )
+    max_connection_age: MaybeDuration = Field(
+        default=600.0,
+        gt=0,
+        description="After that a connection is not used again, so that DNS changes take hold.",
+    )
+    lenient: Annotated[tuple[Lenient, ...], Field(strict=False)] = Field(
+        default=(),
+        description="What is accepted from a legacy origin against the RFC: obs-fold (folded field lines).",
+    )
+    tls: UpstreamTls = Field(default=UpstreamTls(), description="TLS towards https origins.")
+    resolver: Annotated[MaybeText, AfterValidator(lambda v: v if v is None else _resolver(v))] = Field(
+        default=None, description="Address of a DNS server, asked by the records' TTL. Not set: the system's."
+    )
+    dns_interval: MaybeDuration = Field(
+        default=None,
+        ge=0.1,
+        description="How often names are resolved. Not set: by TTL with `resolver`, else every 10s.",
+    )

@@ -4,7 +4,7 @@ Must not know how or where any tier keeps what it keeps.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -41,26 +41,27 @@ class Fault(StrEnum):
 
 @dataclass(slots=True)
 class TierStats:
-    """What a tier has counted since it was made; `faults` by reason."""
+    """What a tier has counted since it was made; `faults` by reason.
+
+    A look-up is one of `hits`, `misses`, `skipped`, or a fault; all but the first are a miss to who asked.
+    """
 
     hits: int = 0
     misses: int = 0
     writes: int = 0
     removals: int = 0
     skipped: int = 0  # look-ups that the open breaker answered at once
-    faults: dict[Fault, int] | None = None
+    faults: dict[Fault, int] = field(default_factory=dict)
 
     def fault(self, fault: Fault) -> None:
         """Count one fault."""
-        if self.faults is None:
-            self.faults = {}
         self.faults[fault] = self.faults.get(fault, 0) + 1
 
     def count(self, fault: Fault) -> int:
         """How often that fault was counted."""
-        return (self.faults or {}).get(fault, 0)
+        return self.faults.get(fault, 0)
 
     @property
     def fault_total(self) -> int:
         """All faults together."""
-        return sum((self.faults or {}).values())
+        return sum(self.faults.values())

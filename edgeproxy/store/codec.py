@@ -1,0 +1,74 @@
+"""Knows the bytes in which a stored response leaves this process: versioned, self-describing, checked.
+
+Must not know where they are kept.
+
+    magic 3 | version 1 | digest 16 | length of preamble 4 | preamble | body
+
+The preamble is MessagePack: key, variant, packed head. The digest (BLAKE2b, 16 bytes) covers all that
+follows it. A reader trusts nothing that does not name the key and variant that it asked for: a store
+that mixes up replies must not hand one user's page to another.
+"""
+
+from hashlib import blake2b
+from struct import Struct
+
+import msgspec
+
+from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.errors import TierFault
+from edgeproxy.store.packed import pack, unpack
+
+MAGIC = b"EP\x00"
+VERSION = 1
+DIGEST_SIZE = 16
+_LENGTH = Struct("<I")
+_DIGEST_AT = len(MAGIC) + 1
+_LENGTH_AT = _DIGEST_AT + DIGEST_SIZE
+_PREAMBLE_AT = _LENGTH_AT + _LENGTH.size
+
+_encode_preamble = msgspec.msgpack.Encoder().encode
+_decode_preamble = msgspec.msgpack.Decoder(tuple[bytes, bytes, bytes]).decode
+
+
+class NewerVersion(TierFault):
+    """Written by a later version of edgeproxy: a miss here, but not to be deleted."""
+
+
+def encode(stored: StoredResponse) -> bytes:
+    """The stored response in one bytes value; about 1 ms for each MiB of body."""
+    preamble = _encode_preamble((stored.key, stored.variant, pack(stored)))
+    length = _LENGTH.pack(len(preamble))
+    digest = blake2b(length, digest_size=DIGEST_SIZE)
+    digest.update(preamble)
+    for segment in stored.body:
+        digest.update(segment)
+    return b"".join((MAGIC, bytes((VERSION,)), digest.digest(), length, preamble, *stored.body))
+
+
+def decode(data: bytes, key: bytes, variant: bytes) -> StoredResponse:
+    """The stored response that `encode` was given, its body in one segment.
+
+    Raises NewerVersion, or TierFault when it is damaged or belongs to another key or variant.
+    """
+    if len(data) < _PREAMBLE_AT or not data.startswith(MAGIC):
+        raise TierFault("not a stored response")
+    version = data[len(MAGIC)]
+    if version > VERSION:
+        raise NewerVersion(f"format {version}, this edgeproxy reads up to {VERSION}")
+    if version < 1:
+        raise TierFault(f"format {version} never was")
+    view = memoryview(data)
+    if blake2b(view[_LENGTH_AT:], digest_size=DIGEST_SIZE).digest() != data[_DIGEST_AT:_LENGTH_AT]:
+        raise TierFault("the digest does not match: cut short or altered")
+    body_at = _PREAMBLE_AT + _LENGTH.unpack_from(data, _LENGTH_AT)[0]
+    try:
+        found_key, found_variant, packed = _decode_preamble(view[_PREAMBLE_AT:body_at])
+        body = data[body_at:]
+        stored = unpack(packed, found_key, found_variant, (body,) if body else ())
+    except msgspec.MsgspecError as error:
+        raise TierFault(f"its head does not decode: {error}") from error
+    if (found_key, found_variant) != (key, variant):
+        raise TierFault(f"asked for {key!r}, got {found_key!r}")
+    if stored.size != len(body):
+        raise TierFault(f"body of {len(body)} bytes instead of {stored.size}")
+    return stored

@@ -1,0 +1,315 @@
+"""Knows stored responses in Redis, shared by a fleet: look-up, storing, removal, and when to stop asking.
+
+Must not know freshness, Vary's meaning or purge rules. No fault of Redis leaves this module: it is a
+miss, a count and a log line.
+
+Key layout: one hash for each cache key, `<key_prefix>r:<BLAKE2b-128 of the cache key, hex>`, so that
+removing a URL with all its variants is one UNLINK. Its fields: `v<variant key>` holds an encoded
+stored response, `n<names in MessagePack>` (empty value) says which selecting fields to present. The
+hash expires with the variant that may be kept longest.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from hashlib import blake2b
+
+import msgspec
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.errors import TierFault
+from edgeproxy.store.breaker import Breaker
+from edgeproxy.store.codec import NewerVersion, decode
+from edgeproxy.store.command_pipe import Argument, CommandPipe, PipeFull, Reply
+from edgeproxy.store.fault_log import FaultLog
+from edgeproxy.store.redis_connect import connector, place
+from edgeproxy.store.redis_writer import IN_THREAD, MAX_NAME_SETS, RedisWriter
+from edgeproxy.store.tier import Fault, Names, TierStats, VariantOf
+from edgeproxy.store.write_queue import Discard, Put, WriteQueue
+
+logger = logging.getLogger("edgeproxy.store")
+
+LATE = 0.005
+"""Seconds that a loop may be late before its timeouts look at the socket once more."""
+
+_decode_names = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
+
+
+class RedisTier:
+    """Stored responses in Redis.
+
+    `timeout` bounds in seconds what one `get` or `remove` may wait, connecting included. After
+    `threshold` faults in a row the breaker answers at once, and a probe in the background closes it.
+    Responses over `max_size` bytes stay out. `queue_writes` and `queue_bytes` bound what waits to be
+    written; the oldest is dropped.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 0.05,
+        key_prefix: str = "edge:",
+        max_size: int = 4 * 1024 * 1024,
+        max_variants: int = 64,
+        queue_writes: int = 1000,
+        queue_bytes: int = 32 * 1024 * 1024,
+        threshold: int = 3,
+    ) -> None:
+        self._timeout = timeout
+        self._prefix = key_prefix.encode() + b"r:"
+        self._max_size = max_size
+        # connections
+        patience = max(1.0, 4 * timeout)  # where nobody waits
+        self._reads = CommandPipe(connector(url, 2 * timeout, patience))
+        self._writes = CommandPipe(connector(url, patience, patience))
+        self._where = place(url)
+        # state
+        self.stats = TierStats()
+        self.breaker = Breaker(threshold)
+        self._available = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._log = FaultLog(logger)
+        # owned by us
+        self._writer = RedisWriter(
+            self._writes,
+            self.name_of,
+            max_variants,
+            WriteQueue(queue_writes, queue_bytes),
+            self._available,
+            self._written,
+        )
+        self._keeper: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<RedisTier {self._where} {self.breaker.state} hits={self.stats.hits} {self._writer.queue!r}>"
+
+    # --- life -------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin; waits for nothing, so that an absent Redis delays no start."""
+        self._available.set()
+        self._reads.start()
+        self._writes.start()
+        self._writer.start()
+        self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="redis-keeper")
+
+    async def close(self, drain: float = 2.0) -> None:
+        """Write what waits for at most `drain` seconds, then end all tasks and connections."""
+        await self._writer.close(drain if self.breaker.closed else 0.0)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
+        await self._reads.close()
+        await self._writes.close()
+
+    async def wait_available(self) -> None:
+        """Return once the breaker is closed."""
+        await self._available.wait()
+
+    @property
+    def queue_depth(self) -> int:
+        """Writes that wait."""
+        return len(self._writer.queue)
+
+    # --- the tier ---------------------------------------------------------------
+
+    async def get(self, key: bytes, variant_of: VariantOf) -> StoredResponse | None:
+        """The stored response for that cache key and the variant that the request presents, or None.
+
+        Of several that match (RFC 9111 §4.1) it is the one received last.
+        """
+        if not self.breaker.closed:
+            self.stats.skipped += 1
+            return None
+        deadline = self._now() + self._timeout
+        try:
+            found = await self._look_up(key, variant_of, deadline)
+        except (RedisError, OSError, PipeFull) as error:
+            self._fault(error)
+            if "WRONGTYPE" in str(error):
+                self._writer.add(Discard(key, None))
+            return None
+        self.breaker.succeeded()
+        if found is None:
+            self.stats.misses += 1
+        else:
+            self.stats.hits += 1
+        return found
+
+    def put(self, stored: StoredResponse, ttl: float) -> None:
+        """Queue a response to be written and kept for `ttl` seconds; never waits, never raises."""
+        if stored.size > self._max_size:
+            self.stats.fault(Fault.TOO_LARGE)
+        elif not self.breaker.closed or self._writer.paused:
+            self.stats.fault(Fault.DROPPED)
+        elif ttl > 0:
+            for _ in range(self._writer.add(Put(stored, self._now() + ttl))):
+                self.stats.fault(Fault.DROPPED)
+
+    async def remove(self, key: bytes) -> list[bytes]:
+        """Remove all variants of a cache key, waiting writes included; the variant keys that were there.
+
+        Empty when Redis did not answer in time (the command may still be carried out).
+        """
+        self._writer.forget(key)
+        if not self.breaker.closed:
+            self.stats.skipped += 1
+            return []
+        name = self.name_of(key)
+        try:
+            fields, _ = await self._ask(
+                self._writes, self._now() + self._timeout, ("HKEYS", name), ("UNLINK", name)
+            )
+        except (RedisError, OSError, PipeFull) as error:
+            self._fault(error)
+            return []
+        self.breaker.succeeded()
+        variants = [field[1:] for field in _bytes_list(fields) if field[:1] == b"v"]
+        self.stats.removals += len(variants)
+        return variants
+
+    # --- reading ----------------------------------------------------------------
+
+    async def _look_up(self, key: bytes, variant_of: VariantOf, deadline: float) -> StoredResponse | None:
+        name = self.name_of(key)
+        # Most responses have no Vary: asked for at once, they take one round trip.
+        listed, plain = await self._ask(self._reads, deadline, ("HKEYS", name), ("HGET", name, b"v"))
+        fields = set(_bytes_list(listed))
+        values: dict[bytes, Reply] = {}
+        for names in _name_sets(fields):
+            variant = variant_of(names)
+            if b"v" + variant in fields:
+                values[variant] = plain if not variant else None
+        missing = [variant for variant, value in values.items() if value is None]
+        if missing:
+            commands = [("HGET", name, b"v" + variant) for variant in missing]
+            values.update(zip(missing, await self._ask(self._reads, deadline, *commands), strict=True))
+        found: StoredResponse | None = None
+        for variant, value in values.items():
+            stored = await self._decoded(value, key, variant)
+            if stored is not None and (found is None or stored.response_time > found.response_time):
+                found = stored
+        return found
+
+    async def _decoded(self, value: Reply, key: bytes, variant: bytes) -> StoredResponse | None:
+        if not isinstance(value, bytes):  # expired or removed since it was listed
+            return None
+        try:
+            if len(value) >= IN_THREAD:
+                return await asyncio.to_thread(decode, value, key, variant)
+            return decode(value, key, variant)
+        except NewerVersion as error:
+            self._count(Fault.NEWER, f"a stored response is left alone ({error}); upgrade this node")
+        except TierFault as error:
+            self._count(Fault.DAMAGED, f"a value under {self._prefix.decode()} is deleted: {error}")
+            self._writer.add(Discard(key, variant))
+        return None
+
+    async def _ask(self, pipe: CommandPipe, deadline: float, *commands: tuple[Argument, ...]) -> list[Reply]:
+        """Replies to all commands, or the first error; RedisTimeout at `deadline`."""
+        futures: list[asyncio.Future[Reply]] = []
+        try:
+            for command in commands:
+                futures.append(pipe.send(*command))  # noqa: PERF401 (those sent before PipeFull are cancelled)
+            _, pending = await asyncio.wait(futures, timeout=max(0.0, deadline - self._now()))
+            if pending and self._now() - deadline > LATE:
+                # The loop was late, not Redis: the reply may lie in the socket (uvloop runs timers first).
+                _, pending = await asyncio.wait(pending, timeout=LATE)
+            if pending:
+                raise RedisTimeout(f"no answer within {self._timeout * 1000:.0f} ms")
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+
+    # --- faults -----------------------------------------------------------------
+
+    def _written(self, error: Exception | None) -> None:
+        """What became of one write."""
+        if error is None:
+            self.stats.writes += 1
+            self.breaker.succeeded()
+        else:
+            self._fault(error)
+
+    def _fault(self, error: Exception) -> None:
+        match error:
+            case OutOfMemoryError():
+                self._count(
+                    Fault.FULL, "at its memory limit, refuses writes; set maxmemory-policy allkeys-lru"
+                )
+            case ResponseError():
+                self._count(Fault.REFUSED, f"refused a command: {error}")
+            case PipeFull():
+                self._count(Fault.BUSY, f"{error}; it is slower than the requests that come in")
+            case RedisTimeout() | TimeoutError():
+                self._count(Fault.TIMEOUT, f"{error}; is it overloaded, or cache.redis.timeout too short?")
+                self._break()
+            case _:
+                self._count(
+                    Fault.UNREACHABLE, f"out of reach: {error}; check that it runs and cache.redis.url"
+                )
+                self._break()
+
+    def _count(self, fault: Fault, message: str) -> None:
+        self.stats.fault(fault)
+        self._log.warn(fault, self._now(), f"redis {self._where}: {message}")
+
+    def _break(self) -> None:
+        if self.breaker.failed(self._now()):
+            self._available.clear()
+            self._broken.set()
+            logger.warning(
+                "redis %s: not asked until it answers a probe; memory and origins serve", self._where
+            )
+
+    async def _keep(self) -> None:
+        """Probe while the breaker is open."""
+        while True:
+            await self._broken.wait()
+            await asyncio.sleep(self.breaker.wait)
+            self.breaker.probing()
+            self.breaker.probed(await self._probe())
+            if self.breaker.closed:
+                self._broken.clear()
+                self._available.set()
+                away = self._now() - self.breaker.opened_at
+                logger.warning("redis %s: answers again after %.1f s", self._where, away)
+
+    async def _probe(self) -> bool:
+        """Whether it answers in time once connected; connecting may take its own, longer time."""
+        try:
+            for allowance in (max(1.0, self._timeout), self._timeout):
+                await self._ask(self._reads, self._now() + allowance, ("PING",))
+        except (RedisError, OSError, PipeFull):
+            return False
+        return True
+
+    # --- small things -----------------------------------------------------------
+
+    def name_of(self, key: bytes) -> bytes:
+        """The name in Redis of a cache key."""
+        return self._prefix + blake2b(key, digest_size=16).hexdigest().encode()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _bytes_list(reply: Reply) -> list[bytes]:
+    return [item for item in reply if isinstance(item, bytes)] if isinstance(reply, list) else []
+
+
+def _name_sets(fields: set[bytes]) -> list[Names]:
+    """The tuples of selecting field names that a hash lists."""
+    sets: list[Names] = []
+    for field in sorted(fields):
+        if field[:1] == b"n" and len(sets) < MAX_NAME_SETS:
+            with suppress(msgspec.MsgspecError):
+                sets.append(_decode_names(field[1:]))
+    return sets

@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -41,6 +42,13 @@ Text = str
 
 
 # --- quantities -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Marks a field's type as a quantity; `write` gives the text that people would write."""
+
+    write: Callable[[Any], str]
 
 
 def _quantity(
@@ -92,18 +100,21 @@ Duration = Annotated[
     float,
     BeforeValidator(_quantity(units.parse_duration, "10s")),
     PlainSerializer(_human(units.format_duration)),
+    Unit(units.format_duration),
     _zero_or(f"(0|{_NUMBER}(ms|s|m|h|d))", "50ms", "2s", "10m", "1h", "1d"),
 ]
 Size = Annotated[
     int,
     BeforeValidator(_quantity(units.parse_size, "64KiB")),
     PlainSerializer(_human(units.format_size)),
+    Unit(units.format_size),
     _zero_or(f"(0|{_NUMBER}(B|KiB|MiB|GiB|TiB))", "64KiB", "256MiB", "2GiB"),
 ]
 Share = Annotated[
     float,
     BeforeValidator(_quantity(units.parse_share, "20%")),
     PlainSerializer(_human(units.format_share)),
+    Unit(units.format_share),
     _text_schema(f"{_NUMBER}%", "20%"),
 ]
 
@@ -179,14 +190,16 @@ def _header_value(value: str) -> str:
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 
 
+def absolute(value: str, base: Path | None) -> str:
+    """A path relative to the directory `base`, as an absolute one; without `base` as it is."""
+    return value if base is None else os.path.normpath(base / Path(value).expanduser())
+
+
 def resolve_path(value: str, info: ValidationInfo) -> str:
     """A path relative to the file that it stands in, as an absolute one."""
-    if not value:
-        refuse("an empty path", "write the path of a file")
-    base = context_of(info).get("base")
-    if base is None:
-        return value
-    return os.path.normpath(Path(base) / Path(value).expanduser())
+    if not value or "\0" in value:
+        refuse("no path", "write the path of a file")
+    return absolute(value, context_of(info).get("base"))
 
 
 FilePath = Annotated[str, AfterValidator(resolve_path)]

@@ -38,6 +38,8 @@ class ListenerTls(Settings):
 
 
 def _listener(value: object) -> object:
+    if isinstance(value, int):
+        return {"address": str(value)}
     return {"address": value} if isinstance(value, str) else value
 
 

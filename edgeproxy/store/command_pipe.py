@@ -5,6 +5,7 @@ its reply to be read and thrown away, so replies cannot shift from one to anothe
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,6 +13,8 @@ from contextlib import suppress
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
+
+logger = logging.getLogger("edgeproxy.store")
 
 Argument = bytes | str | int
 Reply = object
@@ -109,6 +112,10 @@ class CommandPipe:
             await self._converse(self._connection, commands, unanswered)
         except (RedisError, OSError) as error:
             self._fail(unanswered, error)
+            await self._disconnect()
+        except Exception as error:  # a fault of the library must not end the pipe for good
+            logger.exception("unexpected, while talking to Redis; please report it")
+            self._fail(unanswered, ConnectionError(f"unexpected: {error!r}"))
             await self._disconnect()
         except asyncio.CancelledError:
             self._fail(unanswered, ConnectionError("the pipe was closed"))

@@ -16,14 +16,20 @@ def connector(url: str, timeout: float, connect_timeout: float) -> Callable[[], 
     redis:// and rediss:// with user and password, unix://path. No retries of redis-py's own: the breaker
     decides when to try again.
     """
-    pool = ConnectionPool.from_url(
-        url,
-        protocol=2,  # what Redis 6.2 speaks; also spares the handshake of RESP3
-        socket_timeout=timeout,
-        socket_connect_timeout=connect_timeout,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-    )
+    settings: dict[str, object] = {
+        "protocol": 2,  # what Redis 6.2 speaks; also spares the handshake of RESP3
+        "socket_timeout": timeout,
+        "socket_connect_timeout": connect_timeout,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if not url.startswith("unix:"):
+        settings["socket_keepalive"] = True
+    pool = ConnectionPool.from_url(url, **settings)
+    try:
+        # Connects nothing: an unknown option in the URL shows here instead of at run time.
+        pool.make_connection()  # type: ignore[no-untyped-call]
+    except TypeError as error:
+        raise ValueError(f"{place(url)}: {error}") from error
     return pool.make_connection
 
 

@@ -15,16 +15,16 @@ from contextlib import suppress
 from hashlib import blake2b
 
 import msgspec
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.errors import TierFault
 from edgeproxy.store.breaker import Breaker
 from edgeproxy.store.codec import NewerVersion, decode
-from edgeproxy.store.command_pipe import Argument, CommandPipe, PipeFull, Reply
+from edgeproxy.store.command_pipe import Argument, CommandPipe, Reply
 from edgeproxy.store.fault_log import FaultLog
 from edgeproxy.store.redis_connect import connector, place
+from edgeproxy.store.redis_faults import REDIS_ERRORS, breaks, explain, is_wrong_type
 from edgeproxy.store.redis_writer import IN_THREAD, MAX_NAME_SETS, RedisWriter
 from edgeproxy.store.tier import Fault, Names, TierStats, VariantOf
 from edgeproxy.store.write_queue import Discard, Put, WriteQueue
@@ -111,6 +111,10 @@ class RedisTier:
         """Return once the breaker is closed."""
         await self._available.wait()
 
+    async def flush(self) -> None:
+        """Return once nothing waits to be written: all was sent, or dropped, or lost and counted."""
+        await self._writer.flush()
+
     @property
     def queue_depth(self) -> int:
         """Writes that wait."""
@@ -129,9 +133,9 @@ class RedisTier:
         deadline = self._now() + self._timeout
         try:
             found = await self._look_up(key, variant_of, deadline)
-        except (RedisError, OSError, PipeFull) as error:
+        except REDIS_ERRORS as error:
             self._fault(error)
-            if "WRONGTYPE" in str(error):
+            if is_wrong_type(error):
                 self._writer.add(Discard(key, None))
             return None
         self.breaker.succeeded()
@@ -165,7 +169,7 @@ class RedisTier:
             fields, _ = await self._ask(
                 self._writes, self._now() + self._timeout, ("HKEYS", name), ("UNLINK", name)
             )
-        except (RedisError, OSError, PipeFull) as error:
+        except REDIS_ERRORS as error:
             self._fault(error)
             return []
         self.breaker.succeeded()
@@ -238,35 +242,18 @@ class RedisTier:
             self._fault(error)
 
     def _fault(self, error: Exception) -> None:
-        match error:
-            case OutOfMemoryError():
-                self._count(
-                    Fault.FULL, "at its memory limit, refuses writes; set maxmemory-policy allkeys-lru"
-                )
-            case ResponseError():
-                self._count(Fault.REFUSED, f"refused a command: {error}")
-            case PipeFull():
-                self._count(Fault.BUSY, f"{error}; it is slower than the requests that come in")
-            case RedisTimeout() | TimeoutError():
-                self._count(Fault.TIMEOUT, f"{error}; is it overloaded, or cache.redis.timeout too short?")
-                self._break()
-            case _:
-                self._count(
-                    Fault.UNREACHABLE, f"out of reach: {error}; check that it runs and cache.redis.url"
-                )
-                self._break()
-
-    def _count(self, fault: Fault, message: str) -> None:
-        self.stats.fault(fault)
-        self._log.warn(fault, self._now(), f"redis {self._where}: {message}")
-
-    def _break(self) -> None:
-        if self.breaker.failed(self._now()):
+        fault, message = explain(error)
+        self._count(fault, message)
+        if breaks(fault) and self.breaker.failed(self._now()):
             self._available.clear()
             self._broken.set()
             logger.warning(
                 "redis %s: not asked until it answers a probe; memory and origins serve", self._where
             )
+
+    def _count(self, fault: Fault, message: str) -> None:
+        self.stats.fault(fault)
+        self._log.warn(fault, self._now(), f"redis {self._where}: {message}")
 
     async def _keep(self) -> None:
         """Probe while the breaker is open."""
@@ -286,7 +273,7 @@ class RedisTier:
         try:
             for allowance in (max(1.0, self._timeout), self._timeout):
                 await self._ask(self._reads, self._now() + allowance, ("PING",))
-        except (RedisError, OSError, PipeFull):
+        except REDIS_ERRORS:
             return False
         return True
 

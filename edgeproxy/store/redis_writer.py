@@ -10,10 +10,11 @@ from contextlib import suppress
 from hashlib import sha1
 
 import msgspec
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.exceptions import NoScriptError
 
 from edgeproxy.store.codec import encode
 from edgeproxy.store.command_pipe import CommandPipe, PipeFull, Reply
+from edgeproxy.store.redis_faults import REDIS_ERRORS, is_full
 from edgeproxy.store.write_queue import Discard, Put, Write, WriteQueue
 
 BATCH_WRITES = 16
@@ -92,6 +93,10 @@ class RedisWriter:
             await self._task
         self._task = None
 
+    async def flush(self) -> None:
+        """Return once nothing waits and nothing is under way."""
+        await self._idle.wait()
+
     @property
     def paused(self) -> bool:
         """Whether Redis said just now that it is full."""
@@ -119,7 +124,7 @@ class RedisWriter:
                 self._queued.clear()
             self._in_hand = {write.key for write in batch}
             for error in await self._send(batch):
-                if isinstance(error, OutOfMemoryError):
+                if error is not None and is_full(error):
                     self._full_until = asyncio.get_running_loop().time() + FULL_PAUSE
                 self._done(error)
             if not self.queue:
@@ -148,7 +153,7 @@ class RedisWriter:
                 await future
             except NoScriptError:  # restarted since; EVAL leaves the script there for the next
                 await self._pipe.send("EVAL", STORE_SCRIPT, *arguments)
-        except (RedisError, OSError, PipeFull) as error:
+        except REDIS_ERRORS as error:
             return error
         return None
 

@@ -111,8 +111,11 @@ class Shop:
         return reply(request, _json([_described(each) for each in found]), JSON, caching)
 
     async def api_set_price(self, request: web.Request) -> web.Response:
-        price = (await _body(request)).get("price")
-        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 < price < 1_000_000:
+        try:
+            price = float((await _body(request)).get("price", ""))
+        except (TypeError, ValueError):
+            price = 0.0
+        if not 0 < price < 1_000_000:
             return _bad_request("price: a number above 0 and below 1000000, in euros")
         changed = await self._catalog.set_price(int(request.match_info["id"]), round(price * 100))
         if changed is None:

@@ -1,0 +1,95 @@
+"""Knows the command `edgeproxy purge`: from options to POST /purge and back to a line for people.
+
+Must not know how a purge is carried out.
+"""
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from edgeproxy.cli.admin_client import Admin, admin_options
+
+PENDING = 3
+
+
+@click.command(
+    epilog="Exit codes: 0 applied on every node; 1 refused or not reached; 2 wrong usage; "
+    "3 accepted, but some node has not applied it yet."
+)
+@click.option("--url", "urls", multiple=True, metavar="U", help="This URL: all its variants, http and https.")
+@click.option("--tag", "tags", multiple=True, metavar="T", help="All that carries this tag.")
+@click.option("--prefix", "prefixes", multiple=True, metavar="P", help="All URLs that begin so.")
+@click.option("--host", "hosts", multiple=True, metavar="H", help="All of this host.")
+@click.option("--everything", is_flag=True, help="All that is stored.")
+@click.option("--soft", is_flag=True, help="Make stale instead of removing: the next request validates.")
+@click.option("--wait", metavar="DURATION", help="How long to wait for the other nodes; 2s by default.")
+@admin_options
+def purge(
+    urls: tuple[str, ...],
+    tags: tuple[str, ...],
+    prefixes: tuple[str, ...],
+    hosts: tuple[str, ...],
+    everything: bool,
+    soft: bool,
+    wait: str | None,
+    admin: str,
+    as_json: bool,
+) -> None:
+    """Remove stored responses: the union of what is named, on every node of the fleet."""
+    if not (urls or tags or prefixes or hosts or everything):
+        raise click.UsageError("name what to purge: --url, --tag, --prefix, --host or --everything")
+    api = Admin(admin)
+    answers = [
+        api.post("/purge", body) for body in _bodies(urls, tags, prefixes, hosts, everything, soft, wait)
+    ]
+    answer = answers[0] if len(answers) == 1 else answers
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        _show(answers, soft)
+    if any(state != "applied" for each in answers for state in each.get("nodes", {}).values()):
+        sys.exit(PENDING)
+
+
+def _bodies(
+    urls: tuple[str, ...],
+    tags: tuple[str, ...],
+    prefixes: tuple[str, ...],
+    hosts: tuple[str, ...],
+    everything: bool,
+    soft: bool,
+    wait: str | None,
+) -> list[dict[str, Any]]:
+    """The calls to make: the API takes one prefix and one host a call."""
+    bodies = []
+    for turn in range(max(1, len(prefixes), len(hosts))):
+        body: dict[str, Any] = {}
+        if turn == 0:
+            body |= {"urls": list(urls)} if urls else {}
+            body |= {"tags": list(tags)} if tags else {}
+            body |= {"everything": True} if everything else {}
+        body |= {"prefix": prefixes[turn]} if turn < len(prefixes) else {}
+        body |= {"host": hosts[turn]} if turn < len(hosts) else {}
+        body |= {"soft": True} if soft else {}
+        body |= {"wait": wait} if wait else {}
+        bodies.append(body)
+    return bodies
+
+
+def _show(answers: list[dict[str, Any]], soft: bool) -> None:
+    console = Console(highlight=False)
+    for answer in answers:
+        removed = answer.get("removed")
+        verb = "made stale" if soft else "purged"
+        count = "" if removed is None else f": {removed} stored response{'' if removed == 1 else 's'}"
+        console.print(f"{verb}{count} (purge {answer.get('id')})", soft_wrap=True)
+        nodes = answer.get("nodes", {})
+        if len(nodes) > 1 or any(state != "applied" for state in nodes.values()):
+            table = Table("node", "state")
+            for node, state in sorted(nodes.items()):
+                table.add_row(node, state if state == "applied" else f"[yellow]{state}[/yellow]")
+            console.print(table)

@@ -3,6 +3,8 @@
 Must not know how long it stays fresh. RFC 9111 §4.2.3.
 """
 
+from math import floor
+
 from edgeproxy.caching.directives import MAX_SECONDS
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.wire.dates import parse_date
@@ -30,7 +32,9 @@ def date_value(fields: Fields, response_time: float) -> float:
 
 def corrected_initial_age(fields: Fields, request_time: float, response_time: float) -> float:
     """Its age in seconds when it came."""
-    apparent_age = max(0.0, response_time - date_value(fields, response_time))
+    # Date is cut to whole seconds, and so is this: else every response would come half a second old,
+    # which is half the life of one that lives a second.
+    apparent_age = max(0.0, floor(response_time) - date_value(fields, response_time))
     response_delay = max(0.0, response_time - request_time)
     return max(apparent_age, age_value(fields) + response_delay)
 

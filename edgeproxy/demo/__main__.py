@@ -42,31 +42,34 @@ def main(host: str, port: int, database: Path | None, products: int, query_delay
 
 
 async def _serve(database: Path, delay: float, host: str, port: int, owned: bool) -> None:
+    told = asyncio.Event()
+    _listen_for_the_end(told, owned)
     runner = web.AppRunner(shop.build(database, delay), access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
+        await web.TCPSite(runner, host, port).start()
         bound = runner.addresses[0]
         click.echo(f"shop on http://{bound[0]}:{bound[1]}")
         sys.stdout.flush()
-        await _until_told(owned)
+        await told.wait()
     finally:
         await runner.cleanup()
 
 
-async def _until_told(owned: bool) -> None:
-    """Wait for SIGTERM, for Ctrl-C, or (owned) for the end of standard input."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
+def _listen_for_the_end(told: asyncio.Event, owned: bool) -> None:
+    """SIGTERM, Ctrl-C, or (owned) the end of standard input set `told`."""
+    loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, told.set)
     # The terminal sends Ctrl-C to all; an owned shop outlives it, so that the proxy can drain.
     loop.add_signal_handler(signal.SIGINT, (lambda: None) if owned else told.set)
     if owned:
-        # Standard input only ever ends here; nothing is written to it.
-        loop.add_reader(sys.stdin.fileno(), told.set)
-    await told.wait()
-    if owned:
-        loop.remove_reader(sys.stdin.fileno())
+
+        def ended() -> None:
+            # Nothing is ever written to it: readable means closed.
+            loop.remove_reader(sys.stdin.fileno())
+            told.set()
+
+        loop.add_reader(sys.stdin.fileno(), ended)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,46 @@ def extra_of(field: FieldInfo) -> dict[str, Any]:
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
+def default_of(field: FieldInfo) -> Any:
+    """A key's default as it would be written: JSON-able, with its unit; None where it is required."""
+    return None if field.is_required() else _written(field.default, unit_of(field))
+
+
+def _written(value: Any, unit: Unit | None) -> Any:
+    match value:
+        case Settings() if (key := _shorthand(value)) is not None:
+            return key
+        case Settings():
+            return {key: default_of(field) for key, field in fields_of(type(value)).items()}
+        case tuple():
+            return [_written(item, unit) for item in value]
+        case bool() | None | str():
+            return value
+        case int() | float() if unit is not None:
+            return unit.write(value)
+        case _:
+            return value
+
+
+def _shorthand(value: Settings) -> str | None:
+    """A listener without TLS is written as its address."""
+    text = getattr(value, "address", None)
+    return text if isinstance(text, str) else None
+
+
+def models_below(root: type[Settings]) -> list[type[Settings]]:
+    """The section and all below it, each once."""
+    found = [root]
+    for model in found:
+        for field in fields_of(model).values():
+            kind = kind_of(field.annotation)
+            while kind.item is not None:
+                kind = kind_of(kind.item)
+            if kind.model is not None and kind.model not in found:
+                found.append(kind.model)
+    return found
+
+
 KeyPath = tuple[str, ...]
 
 

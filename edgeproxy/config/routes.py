@@ -132,7 +132,7 @@ class RouteCache(Settings):
         default=None, ge=0, description="Freshness lifetime where the origin says nothing of it."
     )
     negative_ttl: MaybeDuration = Field(
-        default=None, ge=0, description="The same for 404, 405, 410, 414 and 501; over default_ttl."
+        default=None, ge=0, description="The same for the errors 404, 410, 451, 500, 502, 503 and 504."
     )
     stale_while_revalidate: MaybeDuration = Field(
         default=None,

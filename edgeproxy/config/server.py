@@ -5,7 +5,7 @@ Knows no upstream and no route. Each key's default, unit and sentence stand here
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationInfo, WithJsonSchema
 
 from edgeproxy.config.addresses import is_loopback, split_address
 from edgeproxy.config.base import Settings
@@ -204,9 +204,12 @@ def _access_path(value: str, info: ValidationInfo) -> str:
 class Log(Settings):
     """What is written about the work."""
 
-    access: Annotated[str, BeforeValidator(_access), AfterValidator(_access_path)] = Field(
-        default="off", description="Access log as JSON lines: off, stdout, or the path of a file."
-    )
+    access: Annotated[
+        str,
+        BeforeValidator(_access),
+        AfterValidator(_access_path),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"const": False}]}),
+    ] = Field(default="off", description="Access log as JSON lines: off, stdout, or the path of a file.")
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least weight of the lines for operators: debug, info, warning or error."
     )

@@ -14,7 +14,6 @@ from edgeproxy.config.kinds import (
     Count,
     Duration,
     Flag,
-    MaybeDuration,
     MaybePath,
     MaybeText,
     Share,
@@ -24,7 +23,7 @@ from edgeproxy.config.origin_url import OriginParts, OriginUrl, split_origin
 from edgeproxy.config.scalars import show
 
 Balance = Literal["round_robin", "least_requests", "random_two", "consistent_hash"]
-Lenient = Literal["obs-fold"]
+Lenient = Literal["bare_lf", "obs_fold", "space_before_colon", "control_characters", "length_with_coding"]
 
 
 def _origin(value: object) -> object:
@@ -175,21 +174,22 @@ class Upstream(Settings):
     max_pending: Count = Field(
         default=1024, ge=0, description="Requests that may wait for a connection, of the node; more: 503."
     )
-    max_connection_age: MaybeDuration = Field(
+    max_connection_age: Duration = Field(
         default=600.0,
         gt=0,
         description="After that a connection is not used again, so that DNS changes take hold.",
     )
     lenient: Annotated[tuple[Lenient, ...], Field(strict=False)] = Field(
         default=(),
-        description="What is accepted from a legacy origin against the RFC: obs-fold (folded field lines).",
+        description="What is forgiven a legacy origin: bare_lf, obs_fold, space_before_colon, "
+        "control_characters, length_with_coding.",
     )
     tls: UpstreamTls = Field(default=UpstreamTls(), description="TLS towards https origins.")
     resolver: Annotated[MaybeText, AfterValidator(lambda v: v if v is None else _resolver(v))] = Field(
         default=None, description="Address of a DNS server, asked by the records' TTL. Not set: the system's."
     )
-    dns_interval: MaybeDuration = Field(
-        default=None,
+    dns_interval: Duration = Field(
+        default=30.0,
         ge=0.1,
-        description="How often names are resolved. Not set: by TTL with `resolver`, else every 10s.",
+        description="How often names are resolved anew; with `resolver` the records' own TTL counts.",
     )

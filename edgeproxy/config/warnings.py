@@ -1,0 +1,90 @@
+"""What is allowed but most likely not meant, as lines for the operator.
+
+Knows a whole configuration; no place in a file.
+"""
+
+from collections.abc import Iterator
+
+from edgeproxy.config.mistakes import path_text
+from edgeproxy.config.model import Config, Match, Route
+
+
+def warnings(config: Config) -> list[str]:
+    """One line for each doubt, as `PATH: what, what instead`."""
+    return [
+        *_tiers(config),
+        *_unreachable(config.routes),
+        *_upstreams(config),
+        *_server(config),
+        *_routes(config),
+    ]
+
+
+def _tiers(config: Config) -> Iterator[str]:
+    if config.cache.disk is not None:
+        yield "cache.disk: the disk tier is not built yet in this version, responses are kept in memory only"
+
+
+def _unreachable(routes: tuple[Route, ...]) -> Iterator[str]:
+    for index, route in enumerate(routes):
+        for earlier in routes[:index]:
+            if _covers(earlier.match, route.match):
+                place = f"{path_text(('routes', index))} ({route.name})"
+                yield f"{place}: never reached, {earlier.name} takes all its requests before it"
+                break
+
+
+def _covers(one: Match, other: Match) -> bool:
+    """Whether every request that `other` takes is taken by `one`."""
+    hosts = not one.host or (
+        bool(other.host) and all(any(_host_covers(a, b) for a in one.host) for b in other.host)
+    )
+    paths = all(any(_path_covers(a, b) for a in one.path) for b in other.path)
+    methods = not one.methods or (bool(other.methods) and set(other.methods) <= set(one.methods))
+    return hosts and paths and methods
+
+
+def _host_covers(one: str, other: str) -> bool:
+    return one == other or (one.startswith("*.") and other.removeprefix("*").endswith(one[1:]))
+
+
+def _path_covers(one: str, other: str) -> bool:
+    if not one.endswith("/*"):
+        return one == other
+    prefix = one.removesuffix("/*")
+    return other.removesuffix("/*") == prefix or other.startswith(f"{prefix}/")
+
+
+def _upstreams(config: Config) -> Iterator[str]:
+    used = {route.upstream for route in config.routes}
+    for name, upstream in config.upstreams.items():
+        place = f"upstreams.{name}"
+        if name not in used:
+            yield f"{place}: no route uses it, remove it or name it in a route"
+        if not upstream.tls.verify:
+            yield f"{place}.tls.verify: false lets anybody on the way pose as the origin, give a ca instead"
+        https = any(origin.parts.scheme == "https" for origin in upstream.origins)
+        if not https and upstream.tls != type(upstream.tls)():
+            yield f"{place}.tls: no origin is https, so it means nothing; write https:// URLs"
+        check = upstream.health_check
+        if check is not None and check.timeout > check.interval:
+            yield f"{place}.health_check: timeout is longer than interval, so checks overlap; shorten it"
+
+
+def _server(config: Config) -> Iterator[str]:
+    for network in config.server.trusted_proxies:
+        if network.endswith("/0"):
+            yield f"server.trusted_proxies: {network} believes every client, name your own proxies"
+
+
+def _routes(config: Config) -> Iterator[str]:
+    memory = config.cache.memory.max_size
+    for index, route in enumerate(config.routes):
+        place = f"{path_text(('routes', index))} ({route.name})"
+        if route.cache.allow_set_cookie and route.cache.enabled:
+            yield f"{place}: allow_set_cookie hands one client's cookies to all, be sure that is meant"
+        asked = route.cache.enabled and "max_object_size" in route.cache.model_fields_set
+        if asked and route.cache.max_object_size > memory:
+            yield f"{place}: max_object_size is larger than cache.memory.max_size, enlarge that one"
+        if route.redirect is not None and (route.strip_prefix or route.rewrite):
+            yield f"{place}: strip_prefix and rewrite mean nothing beside redirect, remove them"

@@ -1,102 +1,60 @@
-"""A configuration as people may see it, and what differs between two.
+"""What differs between two configurations, and what of it a reload cannot change.
 
-Knows secrets by the models' own marks; never shows one.
+Knows keys by introspection only; shows values as `mask` does.
 """
 
-import re
 from typing import Any
 
 from edgeproxy.config.base import Settings
 from edgeproxy.config.introspect import extra_of, fields_of, kind_of
-from edgeproxy.config.redis_url import mask_url
-
-MASK = "***"
-_TELLING = re.compile(r"auth|token|secret|key|cookie|passw|credential|signature", re.IGNORECASE)
+from edgeproxy.config.model import Config
 
 Leaves = dict[str, Any]
 
 
-def masked(settings: Settings) -> dict[str, Any]:
-    """All values as JSON-able data with units, secrets as `***`."""
-    data = settings.model_dump(mode="json", by_alias=True, context={"human": True})
-    masked_data: dict[str, Any] = _mask(type(settings), data)
-    return masked_data
-
-
-def diff(old: Settings, new: Settings) -> list[str]:
+def diff(old: Config, new: Config) -> list[str]:
     """What differs, one line a key, as `routes.api.cache.default_ttl: 1s -> 2s`; secrets as `***`."""
-    before, after = (
-        _leaves(old.model_dump(mode="json", by_alias=True)),
-        _leaves(new.model_dump(mode="json", by_alias=True)),
-    )
-    old_shown, new_shown = _leaves(masked(old)), _leaves(masked(new))
-    lines = [
+    lines, whole = _added_and_removed(old, new)
+    before, after = _leaves(old.dump()), _leaves(new.dump())
+    old_shown, new_shown = _leaves(old.masked()), _leaves(new.masked())
+    lines += [
         f"{path}: {_show(old_shown.get(path))} -> {_show(new_shown.get(path))}"
         for path in dict.fromkeys([*before, *after])
-        if before.get(path, _ABSENT) != after.get(path, _ABSENT)
+        if before.get(path) != after.get(path) and not path.startswith(whole)
     ]
     return [*lines, *_order(old, new)]
 
 
-def needs_restart(old: Settings, new: Settings) -> list[str]:
+def needs_restart(old: Config, new: Config) -> list[str]:
     """The paths of keys that differ and that a reload cannot change."""
     found: list[str] = []
-    _compare(type(old), old, new, "", found)
+    _compare(Config, old, new, "", found)
     return found
 
 
-# --- secrets ----------------------------------------------------------------------
-
-
-def _mask(annotation: Any, data: Any) -> Any:
-    kind = kind_of(annotation)
-    if data is None or kind.shape == "leaf":
-        return data
-    if kind.shape == "list":
-        return [_mask(kind.item, item) for item in data]
-    if kind.shape == "map":
-        return {key: _mask(kind.item, item) for key, item in data.items()}
-    assert kind.model is not None
-    shown: dict[str, Any] = {}
-    for key, field in fields_of(kind.model).items():
-        match extra_of(field).get("secret"):
-            case "url":
-                shown[key] = mask_url(data[key])
-            case "fields":
-                shown[key] = {
-                    name: MASK if _TELLING.search(name) else text for name, text in data[key].items()
-                }
-            case True:
-                shown[key] = MASK if data[key] else data[key]
-            case _:
-                shown[key] = _mask(field.annotation, data[key])
-    return shown
-
-
-# --- differences ------------------------------------------------------------------
-
-_ABSENT = object()
+def _added_and_removed(old: Config, new: Config) -> tuple[list[str], tuple[str, ...]]:
+    """A line for each upstream and route of only one of both, and how the paths below it begin."""
+    places = [
+        {f"upstreams.{name}" for name in config.upstreams}
+        | {f"routes.{route.name}" for route in config.routes}
+        for config in (old, new)
+    ]
+    removed, added = sorted(places[0] - places[1]), sorted(places[1] - places[0])
+    lines = [f"{place}: removed" for place in removed] + [f"{place}: added" for place in added]
+    return lines, tuple(f"{place}." for place in removed + added)
 
 
 def _leaves(data: Any, path: str = "") -> Leaves:
-    """Every value by its path; items of a list of sections by their name or URL."""
-    if isinstance(data, dict) and (data or not path):
-        return {
-            place: leaf
-            for key, item in data.items()
-            for place, leaf in _leaves(item, f"{path}.{key}" if path else key).items()
-        }
+    """Every value by its path; items of a list of sections by their name, URL or address."""
     if isinstance(data, list) and data and all(isinstance(item, dict) for item in data):
-        return {
-            place: leaf
-            for item in data
-            for place, leaf in _leaves(item, f"{path}.{_item_name(item)}").items()
-        }
-    return {path: data}
-
-
-def _item_name(item: dict[str, Any]) -> str:
-    return str(item.get("name") or item.get("url") or item.get("address"))
+        data = {str(item.get("name") or item.get("url") or item.get("address")): item for item in data}
+    if not isinstance(data, dict) or not data:
+        return {path: data}
+    return {
+        place: leaf
+        for key, item in data.items()
+        for place, leaf in _leaves(item, f"{path}.{key}" if path else key).items()
+    }
 
 
 def _show(value: Any) -> str:
@@ -111,10 +69,12 @@ def _show(value: Any) -> str:
             return str(value)
 
 
-def _order(old: Any, new: Any) -> list[str]:
+def _order(old: Config, new: Config) -> list[str]:
     names, new_names = ([route.name for route in config.routes] for config in (old, new))
-    common = set(names) & set(new_names)
-    kept, new_kept = ([name for name in each if name in common] for each in (names, new_names))
+    kept, new_kept = (
+        [name for name in names if name in new_names],
+        [name for name in new_names if name in names],
+    )
     return [] if kept == new_kept else [f"routes: order {', '.join(kept)} -> {', '.join(new_kept)}"]
 
 
@@ -122,9 +82,9 @@ def _compare(model: type[Settings], old: Any, new: Any, path: str, found: list[s
     for name, field in model.model_fields.items():
         here = f"{path}.{name}" if path else name
         before, after = getattr(old, name), getattr(new, name)
+        section = kind_of(field.annotation).model
         if before == after:
             continue
-        section = kind_of(field.annotation).model
         if extra_of(field).get("restart"):
             found.append(here)
         elif section is not None and (before is None or after is None):

@@ -150,7 +150,7 @@ def _flow(value: Any) -> str:
         case dict():
             return f"{{{', '.join(f'{key}: {_flow(item)}' for key, item in value.items())}}}"
         case str() if value != "off" and not (
-            re.fullmatch(r"[\w./:%$@-]*[^:]", value, re.ASCII) and plain_value(value) == value
+            re.fullmatch(r"[\w./:%$@-]*[\w./%$@-]", value, re.ASCII) and plain_value(value) == value
         ):
             return json.dumps(value)
         case str():

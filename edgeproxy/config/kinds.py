@@ -206,8 +206,8 @@ FilePath = Annotated[str, AfterValidator(resolve_path)]
 
 
 def _one_or_many(value: object) -> object:
-    """A single scalar stands for a list of one."""
-    return value if value is None or isinstance(value, (list, tuple, dict)) else (value,)
+    """A single value stands for a list of one."""
+    return value if value is None or isinstance(value, (list, tuple)) else (value,)
 
 
 OneOrMany = BeforeValidator(_one_or_many)

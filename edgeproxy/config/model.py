@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from edgeproxy.config.base import Settings
+from edgeproxy.config.mask import masked
 from edgeproxy.config.routes import (
     HeaderEdits,
     Key,
@@ -92,3 +93,7 @@ class Config(Settings):
     def dump(self) -> dict[str, Any]:
         """All values as JSON-able data that `load_mapping` reads back; holds secrets."""
         return self.model_dump(mode="json", by_alias=True)
+
+    def masked(self) -> dict[str, Any]:
+        """The same with units and without secrets, for people."""
+        return masked(self)

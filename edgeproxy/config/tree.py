@@ -262,7 +262,7 @@ def find(root: Node, path: Path) -> tuple[Mark, Mark]:
         elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
             node = node.items[step]
             key_mark = node.mark
-        else:
+        elif step != 0:  # a single value may stand for a list of one
             break
     return key_mark, node.mark
 

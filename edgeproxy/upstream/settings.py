@@ -1,0 +1,108 @@
+"""What an upstream is told: plain values, durations in seconds, sizes in bytes.
+
+Must not know YAML or pydantic: `build` fills these from the configuration.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from edgeproxy.wire.limits import HeadLimits
+
+
+class Balance(StrEnum):
+    """How an origin is chosen among those that are available."""
+
+    ROUND_ROBIN = "round_robin"
+    LEAST_REQUESTS = "least_requests"
+    RANDOM_TWO = "random_two"
+    CONSISTENT_HASH = "consistent_hash"
+
+
+@dataclass(frozen=True, slots=True)
+class OriginSettings:
+    """One origin: `http://host[:port][/prefix]`, `https://...` or `unix:/path`."""
+
+    url: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: `connect` (TLS included), `first_byte` until the head is whole, `between_bytes` of a body.
+
+    `idle` replaces `between_bytes` for event streams and tunnels; `queue` bounds the wait for a
+    connection when all are busy.
+    """
+
+    connect: float = 1.0
+    first_byte: float = 30.0
+    between_bytes: float = 30.0
+    idle: float = 3600.0
+    queue: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a request is tried again, and the share of all requests that retries may make up."""
+
+    attempts: int = 2
+    budget: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """Passive health: out after so many failures in a row, for so many seconds; 0 failures: never."""
+
+    consecutive_failures: int = 5
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """Active health: GET `path` every `interval` seconds; `timeout` in seconds."""
+
+    path: str = "/healthz"
+    interval: float = 5.0
+    timeout: float = 1.0
+    unhealthy_after: int = 3
+    healthy_after: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """TLS towards origins: PEM file paths; `server_name` for SNI and verification instead of the host."""
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    verify: bool = True
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """Everything of one upstream.
+
+    `max_connections` to each origin and `max_pending` requests that wait for one are this worker's
+    share; `keepalive` is how long an idle connection is kept (below the origins' own), `max_age`
+    after how long a connection is not used again, both in seconds; `resolver` is the address
+    of a DNS server, `dns_interval` the seconds between resolutions where no TTL is known.
+    """
+
+    name: str
+    origins: tuple[OriginSettings, ...]
+    balance: Balance = Balance.ROUND_ROBIN
+    host_header: str = "preserve"
+    health_check: HealthCheck | None = None
+    timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    ejection: Ejection = Ejection()
+    max_connections: int = 256
+    max_pending: int = 1024
+    keepalive: float = 4.0
+    max_age: float | None = 600.0
+    lenient: frozenset[str] = frozenset()
+    tls: TlsSettings = TlsSettings()
+    resolver: str | None = None
+    dns_interval: float | None = None
+    head_limits: HeadLimits = field(default=HeadLimits(max_head=64 * 1024, max_fields=256))

@@ -1,0 +1,280 @@
+"""Connections for requests: an idle one, a new one, or the first that comes free.
+
+Must not send requests, judge answers or decide on retries.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edgeproxy.errors import ConnectRefused, NoHealthyOrigin, PoolExhausted, UpstreamError
+from edgeproxy.upstream.connect import open_connection
+from edgeproxy.upstream.connection import Connection, Owner
+from edgeproxy.upstream.exchange import OriginExchange, lost_at_once
+from edgeproxy.upstream.origin import Endpoint, Origin
+from edgeproxy.upstream.pool import Grant, Pool, Waiter
+from edgeproxy.upstream.ports import OriginRequest
+from edgeproxy.upstream.request_head import HeadMaker
+from edgeproxy.upstream.retry import IDEMPOTENT
+from edgeproxy.upstream.roster import Roster
+from edgeproxy.upstream.settings import UpstreamSettings
+
+
+@dataclass(slots=True)
+class Tries:
+    """How far one request has come.
+
+    `left` retries remain; `fresh` asks for a new connection to the origin of `endpoint`, where the
+    last try went; `exchange` is that try's, None if it never had a connection.
+    """
+
+    left: int
+    tried: list[Origin] = field(default_factory=list)
+    fresh: bool = False
+    endpoint: Endpoint | None = None
+    exchange: OriginExchange | None = None
+    started: float = 0.0
+
+
+class Supply:
+    """The connections of one upstream, busy and idle, and the way to one more."""
+
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        roster: Roster,
+        owner: Owner,
+        context: ssl.SSLContext | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._roster = roster
+        self._owner = owner
+        self._context = context
+        self._clock = clock
+        self._heads = HeadMaker(settings.host_header)
+        self.pool = Pool(settings.max_connections, settings.max_pending)
+        self.connections: set[Connection] = set()
+        self._opening: set[Connection] = set()
+
+    def __repr__(self) -> str:
+        return f"<Supply {len(self.connections)} connections, {self.pool!r}>"
+
+    # --- getting one
+
+    def idle(self, request: OriginRequest, now: float) -> Connection | None:
+        """An idle connection to the origin whose turn it is, without waiting; None: `acquire` one."""
+        endpoint = self._roster.choose(request.hash_key, now, risk=request.method in IDEMPOTENT)
+        if endpoint is None:
+            return None
+        return self._reuse(endpoint, request, now)
+
+    async def acquire(self, request: OriginRequest, tries: Tries) -> Connection:
+        """A connection to the best origin that was not tried yet.
+
+        Raises NoHealthyOrigin, PoolExhausted, ConnectRefused, ConnectTimeout, TlsFailure.
+        """
+        deadline = asyncio.get_running_loop().time() + self._settings.timeouts.queue
+        while True:
+            tries.started = now = self._clock()
+            endpoint = self._choose(request, tries, now)
+            tries.endpoint = endpoint
+            connection: Connection | None = None
+            if not tries.fresh:
+                connection = self._reuse(endpoint, request, now)
+            if connection is None:
+                grant = self._claim(endpoint, request, tries, now) or await self._wait(tries, deadline)
+                if isinstance(grant, Endpoint):
+                    tries.endpoint = grant
+                    return await self._open(grant, tries)
+                assert isinstance(grant, Connection)
+                connection = grant
+            tries.endpoint = connection.endpoint
+            if not connection.closed:
+                return connection
+
+    def _choose(self, request: OriginRequest, tries: Tries, now: float) -> Endpoint:
+        last = tries.endpoint
+        if tries.fresh and last is not None and last in last.origin.usable:
+            return last
+        risk = request.method in IDEMPOTENT
+        endpoint = self._roster.choose(request.hash_key, now, tries.tried, risk=risk)
+        if endpoint is None:
+            raise NoHealthyOrigin(f"{self._settings.name}: every origin is down, drained or ejected")
+        return endpoint
+
+    def _reuse(self, endpoint: Endpoint, request: OriginRequest, now: float) -> Connection | None:
+        pool = self.pool
+        while True:
+            connection = pool.reuse(endpoint, now)
+            for old in pool.dead():
+                assert isinstance(old, Connection)
+                old.close()
+            if connection is None:
+                return None
+            assert isinstance(connection, Connection)
+            # What cannot be sent twice asks the kernel first; the rest would be sent again.
+            if request.method in IDEMPOTENT or not connection.ended():
+                return connection
+            connection.close()
+
+    def _claim(self, endpoint: Endpoint, request: OriginRequest, tries: Tries, now: float) -> Grant | None:
+        """A place to open a connection, if need be at another origin; else whatever is idle."""
+        pool = self.pool
+        if pool.reserve(endpoint):
+            return endpoint
+        origin = endpoint.origin
+        idle = pool.reuse_any(origin, now)
+        if idle is not None:
+            if not tries.fresh:
+                return idle
+            assert isinstance(idle, Connection)
+            idle.close()  # makes room for a new one
+            if pool.reserve(endpoint):
+                return endpoint
+        full = [other for other in self._roster.usable if other.held >= pool.limit]
+        besides = [*tries.tried, *full]
+        if not self._roster.elsewhere(besides):
+            return None
+        other = self._roster.choose(request.hash_key, now, besides)
+        return other if other is not None and pool.reserve(other) else None
+
+    async def _wait(self, tries: Tries, deadline: float) -> Grant:
+        """Queue for what comes free, until `deadline` of the loop's time."""
+        future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+
+        def granted(grant: Grant) -> bool:
+            if future.done():
+                return False
+            future.set_result(grant)
+            return True
+
+        waiter = Waiter(granted, tuple(tries.tried))
+        self.pool.wait(waiter)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await future
+        except BaseException as error:
+            self.pool.leave(waiter)
+            if future.done() and not future.cancelled():
+                self._return(future.result())
+            if isinstance(error, TimeoutError):
+                wait = self._settings.timeouts.queue
+                raise PoolExhausted(
+                    f"{self._settings.name}: no connection came free within {wait:g} s"
+                ) from error
+            raise
+
+    # --- opening
+
+    async def _open(self, endpoint: Endpoint, tries: Tries) -> Connection:
+        """Connect at the reserved place; where it is refused, the origin's other addresses in turn."""
+        attempted = {endpoint}
+        while True:
+            tries.endpoint = endpoint
+            try:
+                return await self._open_at(endpoint)
+            except ConnectRefused:
+                sibling = endpoint.origin.next_endpoint(self._clock(), attempted)
+                if sibling is None or not self.pool.reserve(sibling):
+                    raise
+                attempted.add(sibling)
+                endpoint = sibling
+
+    async def _open_at(self, endpoint: Endpoint) -> Connection:
+        settings = self._settings
+        location = endpoint.origin.location
+        connection = Connection(endpoint, self._owner, settings, self._heads, self._clock)
+        self._opening.add(connection)
+        try:
+            await open_connection(
+                endpoint.address,
+                lambda: connection,
+                settings.timeouts.connect,
+                self._context if location.tls else None,
+                settings.tls.server_name or location.host,
+            )
+        except UpstreamError:
+            now = self._clock()
+            self.pool.cancelled(endpoint, now)
+            self._roster.failed(endpoint, now, connecting=True)
+            raise
+        except BaseException:
+            now = self._clock()
+            self.pool.cancelled(endpoint, now)
+            self._roster.abandoned(endpoint, now)
+            raise
+        finally:
+            self._opening.discard(connection)
+        endpoint.doubted_until = 0.0
+        self.pool.opened(connection)
+        self.connections.add(connection)
+        if connection.closed:
+            self.closed(connection)
+            raise lost_at_once()
+        return connection
+
+    # --- giving back
+
+    def release(self, connection: Connection, now: float) -> None:
+        """An exchange is over and its connection whole: keep it, or close it if it is not worth keeping."""
+        settings = self._settings
+        until = now + settings.keepalive
+        told = connection.reader.keep_alive_field
+        if told is not None:
+            until = min(until, now + _keep_alive_seconds(told))
+        if settings.max_age is not None:
+            until = min(until, connection.opened_at + settings.max_age)
+        connection.usable_until = until
+        if not self.pool.release(connection, now):
+            connection.close()
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is no more."""
+        self.connections.discard(connection)
+        self.pool.closed(connection, self._clock())
+
+    def _return(self, grant: Grant) -> None:
+        """Give back what was granted to someone who is gone."""
+        now = self._clock()
+        if isinstance(grant, Endpoint):
+            self.pool.cancelled(grant, now)
+        else:
+            assert isinstance(grant, Connection)
+            if not grant.closed and not self.pool.release(grant, now):
+                grant.close()
+
+    # --- time and the end
+
+    def sweep(self, now: float) -> None:
+        """Close what idled too long, end what takes too long, wake those for whom there is room."""
+        for connection in tuple(self.connections):
+            connection.sweep(now)
+        for origin in self._roster.origins:
+            for old in self.pool.expired(origin, now):
+                assert isinstance(old, Connection)
+                old.close()
+            self.pool.offer(origin, now)
+
+    def drop_idle(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Close the idle connections of these endpoints."""
+        for endpoint in endpoints:
+            for connection in tuple(endpoint.idle):
+                assert isinstance(connection, Connection)
+                connection.close()
+
+    def close(self) -> None:
+        """Close everything, at once."""
+        for connection in tuple(self.connections):
+            connection.shut()
+
+
+def _keep_alive_seconds(value: bytes) -> float:
+    """How long an origin's `Keep-Alive: timeout=n` lets us use its connection, with a second to spare."""
+    for part in value.split(b","):
+        name, _, number = part.strip().partition(b"=")
+        if name.strip().lower() == b"timeout" and number.strip().isdigit():
+            seconds = min(int(number), 86400)
+            return max(seconds - 1.0, seconds / 2)
+    return 86400.0

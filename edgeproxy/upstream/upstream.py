@@ -1,0 +1,316 @@
+"""An upstream: takes a request to an origin and its response to a sink, trying again where that is safe.
+
+Must not know caching, routes or clients.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from edgeproxy.errors import BadRequest, ConnectionLost, NoHealthyOrigin, UpstreamError
+from edgeproxy.upstream.balancers import make_balancer
+from edgeproxy.upstream.budget import RetryBudget
+from edgeproxy.upstream.connection import Connection
+from edgeproxy.upstream.dns import Resolver, SystemResolver, Watch, literal
+from edgeproxy.upstream.exchange import OriginExchange
+from edgeproxy.upstream.origin import Address, Origin, Steer, unix_address
+from edgeproxy.upstream.ports import OriginRequest, ResponseSink
+from edgeproxy.upstream.recorder import Recorder
+from edgeproxy.upstream.retry import Again, may_retry
+from edgeproxy.upstream.roster import Roster
+from edgeproxy.upstream.settings import UpstreamSettings
+from edgeproxy.upstream.supply import Supply, Tries
+
+GATEWAY_ERRORS = frozenset({502, 503, 504})
+
+
+class Upstream:
+    """A pool of origins. `start` before use, `close` in the end; both in the same event loop.
+
+    `context` is for https origins; `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        origins: Sequence[Origin],
+        recorder: Recorder,
+        *,
+        context: ssl.SSLContext | None = None,
+        resolver: Resolver | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = settings.name
+        self.settings = settings
+        self._recorder = recorder
+        self._clock = clock
+        self._roster = Roster(origins, make_balancer(settings.balance, origins), settings.ejection)
+        self._supply = Supply(settings, self._roster, self, context, clock)
+        self._budget = RetryBudget(settings.retries.budget)
+        self._resolver = resolver
+        # time
+        self._timer: asyncio.TimerHandle | None = None
+        self._sweep_every = _sweep_interval(settings)
+        self._ticked = 0.0
+        # names
+        self._watches: dict[Origin, Watch] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.name} {self._roster!r} {self._supply!r}>"
+
+    # --- life
+
+    async def start(self) -> None:
+        """Begin to resolve names and to keep time."""
+        self._ticked = self._clock()
+        self._schedule()
+        for origin in self._roster.origins:
+            self._locate(origin)
+
+    async def close(self) -> None:
+        """Close every connection and end every task; exchanges under way fail."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        self._supply.close()
+        await asyncio.sleep(0)  # lets the transports tell that they are gone
+
+    # --- exchanges
+
+    async def exchange(self, request: OriginRequest, sink: ResponseSink) -> OriginExchange:
+        """Send a request; returns once the final head was handed to `sink`, which may have more by then.
+
+        Raises UpstreamError when no retry is left or safe, BadRequest for what cannot be written as
+        a request, and whatever befell the request's body. Cancelled, it closes its connection.
+        """
+        self._budget.requests += 1
+        now = self._clock()
+        connection = self._supply.idle(request, now)
+        if connection is None:
+            return await self._persist(request, sink, Tries(self.settings.retries.attempts))
+        exchange = self._begin(connection, request, sink, now)
+        try:
+            await exchange.answered
+        except UpstreamError as error:
+            tries = Tries(self.settings.retries.attempts, endpoint=connection.endpoint, exchange=exchange)
+            if not self._plan(request, error, tries):
+                raise
+        except BaseException:
+            exchange.abort()
+            raise
+        else:
+            return exchange
+        return await self._persist(request, sink, tries)
+
+    async def _persist(self, request: OriginRequest, sink: ResponseSink, tries: Tries) -> OriginExchange:
+        """The long way: connect, wait, try again."""
+        while True:
+            tries.exchange = None
+            try:
+                connection = await self._acquire(request, tries)
+                exchange = tries.exchange = self._begin(connection, request, sink, self._clock())
+                await exchange.answered
+            except UpstreamError as error:
+                if not self._plan(request, error, tries):
+                    raise
+            except BaseException:
+                if tries.exchange is not None:
+                    tries.exchange.abort()
+                raise
+            else:
+                return exchange
+
+    async def _acquire(self, request: OriginRequest, tries: Tries) -> Connection:
+        if not self._roster.usable and self._watches:
+            await self._first_names()
+        try:
+            return await self._supply.acquire(request, tries)
+        except NoHealthyOrigin:
+            errors = [watch.last_error for watch in self._watches.values()]
+            if len(errors) == len(self._roster.origins) and all(errors) and errors[0] is not None:
+                raise errors[0] from None
+            raise
+        except UpstreamError as error:
+            if tries.endpoint is not None and error.retry_safe:
+                self._record(tries.endpoint.origin, error.proxy_error, tries.started)
+            raise
+
+    def _begin(
+        self, connection: Connection, request: OriginRequest, sink: ResponseSink, now: float
+    ) -> OriginExchange:
+        origin = connection.endpoint.origin
+        try:
+            exchange = connection.begin(request, sink, now)
+        except ValueError as error:
+            connection.close()
+            raise BadRequest(f"the request cannot be passed on: {error}") from error
+        origin.active += 1
+        return exchange
+
+    def _plan(self, request: OriginRequest, error: UpstreamError, tries: Tries) -> bool:
+        """Whether to try again, and where; False: the error stands."""
+        exchange = tries.exchange
+        endpoint = tries.endpoint
+        reused = exchange is not None and exchange.reused
+        started = exchange is not None and exchange.connection.reader.started
+        again = may_retry(request, error, reused=reused, started=started)
+        if again is Again.NO or endpoint is None:
+            return False
+        if again is Again.FRESH and not tries.fresh:
+            tries.fresh = True
+            return True
+        tries.fresh = False
+        if endpoint.origin not in tries.tried:
+            tries.tried.append(endpoint.origin)
+        if tries.left <= 0 or not self._roster.elsewhere(tries.tried) or not self._budget.take():
+            return False
+        tries.left -= 1
+        return True
+
+    # --- what a connection tells (connection.Owner)
+
+    def answered(self, exchange: OriginExchange) -> None:
+        endpoint = exchange.connection.endpoint
+        status = exchange.status
+        if status in GATEWAY_ERRORS:
+            self._roster.failed(endpoint, self._clock(), answered=True)
+        elif endpoint.out_until:
+            self._roster.succeeded(endpoint)
+        self._record(exchange.origin, status, exchange.started)
+
+    def finished(self, exchange: OriginExchange, reusable: bool) -> None:
+        exchange.origin.active -= 1
+        connection = exchange.connection
+        if exchange.status not in GATEWAY_ERRORS:
+            connection.endpoint.failures = 0
+        if reusable:
+            self._supply.release(connection, self._clock())
+
+    def failed(self, exchange: OriginExchange, error: Exception) -> None:
+        exchange.origin.active -= 1
+        endpoint = exchange.connection.endpoint
+        now = self._clock()
+        # An idle connection that ended as we used it says nothing of the origin, nor does a client's fault.
+        raced = (
+            exchange.reused and isinstance(error, ConnectionLost) and not exchange.connection.reader.started
+        )
+        if raced or not isinstance(error, UpstreamError):
+            self._roster.abandoned(endpoint, now)
+        else:
+            self._roster.failed(endpoint, now)
+        if not exchange.status and isinstance(error, UpstreamError):
+            self._record(exchange.origin, error.proxy_error, exchange.started)
+
+    def abandoned(self, exchange: OriginExchange) -> None:
+        exchange.origin.active -= 1
+        self._roster.abandoned(exchange.connection.endpoint, self._clock())
+
+    def closed(self, connection: Connection) -> None:
+        self._supply.closed(connection)
+
+    def _record(self, origin: Origin, code: int | str, started: float) -> None:
+        self._recorder.origin_request(self.name, origin.key, code, self._clock() - started)
+
+    # --- health and steering
+
+    def available(self) -> bool:
+        """Whether any origin may be asked, as far as is known."""
+        return bool(self._roster.usable)
+
+    def set_active(self, origin_key: str, healthy: bool) -> bool:
+        """What an active check found; False if no origin has that key."""
+        return self._roster.set_active(origin_key, healthy)
+
+    def steer(self, origin_key: str, state: str) -> bool:
+        """`up`, `drain` or `down` an origin; False if no origin has that key.
+
+        Raises ValueError for other states.
+        """
+        wanted = Steer(state)
+        found = self._roster.steer(origin_key, wanted)
+        if wanted is Steer.DOWN:
+            for origin in found:
+                self._supply.drop_idle(origin.endpoints)
+        return bool(found)
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The origins as they are now, for operators: JSON-able."""
+        return [
+            {
+                "origin": origin.key,
+                "state": origin.state,
+                "weight": 0 if origin.reserve else origin.weight,
+                "checked": origin.checked,
+                "active": origin.active,
+                "connections": origin.held,
+                "idle": sum(len(endpoint.idle) for endpoint in origin.endpoints),
+                "waiting": self._supply.pool.waiting,
+                "addresses": [
+                    {
+                        "address": str(endpoint.address),
+                        "state": "ejected" if endpoint.out_until else "up",
+                        "failures": endpoint.failures,
+                    }
+                    for endpoint in origin.endpoints
+                ],
+            }
+            for origin in self._roster.origins
+        ]
+
+    # --- names
+
+    def _locate(self, origin: Origin) -> None:
+        location = origin.location
+        if location.path is not None:
+            self._roster.resolved(origin, [unix_address(location.path)])
+            return
+        address = literal(location.host, location.port)
+        if address is not None:
+            self._roster.resolved(origin, [address])
+            return
+
+        def report(addresses: Sequence[Address]) -> None:
+            self._supply.drop_idle(tuple(self._roster.resolved(origin, addresses)))
+
+        resolver = self._resolver or SystemResolver()
+        watch = Watch(location.host, location.port, resolver, self.settings.dns_interval, report)
+        self._watches[origin] = watch
+        self._tasks.append(asyncio.create_task(watch.run(), name=f"dns {location.host}"))
+
+    async def _first_names(self) -> None:
+        """Wait until each name was asked for once, or one is known."""
+        deadline = self._clock() + self.settings.timeouts.connect
+        for watch in self._watches.values():
+            if self._roster.usable:
+                return
+            await watch.first(max(deadline - self._clock(), 0.0))
+
+    # --- time
+
+    def _schedule(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._sweep_every, self._sweep)
+
+    def _sweep(self) -> None:
+        self._schedule()
+        now = self._clock()
+        self._supply.sweep(now)
+        if now - self._ticked >= 1.0:
+            self._ticked = now
+            self._budget.tick()
+
+
+def _sweep_interval(settings: UpstreamSettings) -> float:
+    """Seconds between sweeps: one, or a quarter of the shortest timeout, but not below 20 ms."""
+    timeouts = settings.timeouts
+    shortest = min(timeouts.first_byte, timeouts.between_bytes, timeouts.idle, settings.keepalive or 4.0)
+    return min(1.0, max(shortest / 4, 0.02))

@@ -8,16 +8,15 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from importlib.resources import files
+from collections.abc import Sequence
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import click
 
 from edgeproxy.cli.run import LISTEN, serve
 from edgeproxy.config.addresses import AddressError, split_address
-from edgeproxy.config.load import load_text
-from edgeproxy.config.model import Config
+from edgeproxy.config.load import load
 from edgeproxy.demo.shops import ShopFailed, open_shops
 
 ADMIN = "127.0.0.1:9900"
@@ -69,14 +68,11 @@ def demo(listen: str, admin: str, shops: tuple[int, int]) -> None:
             told = {"listen": listen, "admin": admin, "edgeproxy": _own_name()}
             option = "" if admin == ADMIN else f" --admin http://{admin}"
             click.echo(_TRY.format(**told, admin_option=option))
-            serve(_settings(os.environ | settings))
+            os.environ.update(settings)
+            with as_file(files("edgeproxy.demo").joinpath("demo.yaml")) as path:
+                serve(lambda: load(path), source=str(path))
     except ShopFailed as error:
         raise click.ClickException(f"the shop did not start: {error}") from error
-
-
-def _settings(variables: dict[str, str]) -> Callable[[], Config]:
-    text = files("edgeproxy.demo").joinpath("demo.yaml").read_text()
-    return lambda: load_text(text, variables, name="the demo's settings", base=Path.cwd())
 
 
 def _refuse_busy(addresses: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ Must not know how serving is done.
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
@@ -27,29 +26,27 @@ def run(config: str | None, origin: str | None, listen: str | None, workers: int
             raise click.UsageError("--listen goes with --origin; in a file it is server.listen")
         if "://" in config:
             raise click.UsageError("--config URL is not supported by this version yet; give a FILE")
-        path = Path(config)
-        serve(lambda: load(path), workers)
+        serve(lambda: load(config), source=config, workers=workers)
     elif origin is not None and config is None:
-        url, address = origin, listen or LISTEN
-        serve(lambda: single_origin(url, address), workers)
+        serve(lambda: single_origin(origin, listen or LISTEN), workers=workers)
     else:
         raise click.UsageError("give either --config FILE or --origin URL")
 
 
-def serve(source: Callable[[], Config], workers: int | None = None) -> None:
-    """Run the supervisor on what `source` gives, now and at each reload; leaves by SystemExit."""
-    # Imported here, so that the small commands do not wait for what only a server needs.
-    from edgeproxy.server import supervisor
+def serve(read: Callable[[], Config], *, source: str | None = None, workers: int | None = None) -> None:
+    """Run the supervisor on what `read` gives; leaves by SystemExit.
 
-    def read() -> Config:
-        config = source()
-        if workers is None:
-            return config
-        return config.model_copy(update={"server": config.server.model_copy(update={"workers": workers})})
-
+    `source` is the file that a reload reads again; `workers` overrides server.workers.
+    """
     try:
         config = read()
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    sys.exit(supervisor.run(config, source=read))
+    if workers is not None:
+        server = config.server.model_copy(update={"workers": workers})
+        config = config.model_copy(update={"server": server})
+    # Imported here, so that the small commands do not wait for what only a server needs.
+    from edgeproxy.server import supervisor
+
+    sys.exit(supervisor.run(config, source=source))

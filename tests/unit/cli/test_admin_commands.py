@@ -1,0 +1,175 @@
+"""`purge` and `explain` over real HTTP: what they send, what they print, how they exit."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edgeproxy.cli.explain import explain
+from edgeproxy.cli.purge import PENDING, purge
+
+
+class Node(ThreadingHTTPServer):
+    """Answers every call with what the test put in, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = 200
+        self.answer: Any = {}
+        self.calls: list[tuple[str, str, Any]] = []
+        self.token: str | None = None
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def invoke(self, command: Any, *args: str, **env: str) -> Result:
+        return CliRunner().invoke(command, [*args, "--admin", self.url], env=env)
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Node
+
+    def do_GET(self) -> None:
+        self._serve(None)
+
+    def do_POST(self) -> None:
+        assert self.headers["Content-Type"] == "application/json"
+        self._serve(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def _serve(self, body: Any) -> None:
+        self.server.calls.append((self.command, self.path, body))
+        self.server.token = self.headers["Authorization"]
+        answer = self.server.answer
+        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with Node() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+APPLIED = {"id": "7", "removed": 2, "nodes": {"one": "applied"}, "receipts": {}}
+
+
+def test_purge_sends_the_union_and_says_what_was_removed(node: Node) -> None:
+    node.answer = APPLIED
+    result = node.invoke(
+        purge, "--url", "http://a/1", "--url", "http://a/2", "--tag", "t", "--host", "a", "--soft"
+    )
+    assert result.exit_code == 0, result.output
+    body = {"urls": ["http://a/1", "http://a/2"], "tags": ["t"], "host": "a", "soft": True}
+    assert node.calls == [("POST", "/purge", body)]
+    assert result.output == "made stale: 2 stored responses (purge 7)\n"
+
+
+def test_several_prefixes_and_hosts_become_several_calls(node: Node) -> None:
+    node.answer = APPLIED | {"removed": None}
+    result = node.invoke(
+        purge, "--prefix", "http://a/x", "--prefix", "http://a/y", "--host", "b", "--everything"
+    )
+    assert [body for _, _, body in node.calls] == [
+        {"everything": True, "prefix": "http://a/x", "host": "b"},
+        {"prefix": "http://a/y"},
+    ]
+    assert result.output == "purged (purge 7)\n" * 2
+
+
+def test_a_pending_node_is_shown_and_changes_the_exit_code(node: Node) -> None:
+    node.answer = APPLIED | {"nodes": {"one": "applied", "two": "pending"}}
+    result = node.invoke(purge, "--everything", "--wait", "100ms")
+    assert result.exit_code == PENDING
+    assert "two" in result.output
+    assert "pending" in result.output
+    assert node.calls[0][2]["wait"] == "100ms"
+
+
+def test_purge_prints_json_for_machines(node: Node) -> None:
+    node.answer = APPLIED
+    assert json.loads(node.invoke(purge, "--everything", "--json").output) == APPLIED
+
+
+def test_purge_without_a_selector_is_wrong_usage_and_calls_nothing(node: Node) -> None:
+    assert node.invoke(purge, "--soft").exit_code == 2
+    assert node.calls == []
+
+
+def test_the_token_comes_from_the_environment(node: Node) -> None:
+    node.answer = APPLIED
+    node.invoke(purge, "--everything", EDGEPROXY_ADMIN_TOKEN="secret")
+    assert node.token == "Bearer secret"
+    node.invoke(purge, "--everything", EDGEPROXY_ADMIN_TOKEN="")
+    assert node.token is None
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "said"),
+    [
+        (401, b"", "set EDGEPROXY_ADMIN_TOKEN"),
+        (422, {"title": "Unprocessable", "detail": "urls[0]: no URL"}, "answered 422: urls[0]: no URL"),
+        (500, b"oops", "answered 500: oops"),
+        (200, b"<html>", "no answer from the admin API"),
+    ],
+)
+def test_a_refusal_is_explained_and_exits_1(node: Node, status: int, answer: Any, said: str) -> None:
+    node.status, node.answer = status, answer
+    result = node.invoke(purge, "--everything")
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+def test_nobody_there_exits_1() -> None:
+    result = CliRunner().invoke(purge, ["--everything", "--admin", "http://127.0.0.1:1"])
+    assert result.exit_code == 1
+    assert "no answer from the admin API at http://127.0.0.1:1" in result.output
+
+
+def test_an_admin_url_of_another_kind_is_wrong_usage() -> None:
+    assert CliRunner().invoke(purge, ["--everything", "--admin", "ftp://x"]).exit_code == 2
+
+
+def test_explain_passes_url_and_fields_and_shows_a_tree(node: Node) -> None:
+    node.answer = {
+        "route": "pages",
+        "stored": [{"tier": "memory", "tags": []}],
+        "freshness": {"lifetime": 60.0, "source": "max-age"},
+        "would_hit": True,
+        "note": "[not markup]",
+        "variant": None,
+    }
+    result = node.invoke(explain, "http://a/?x=1&y=2", "-H", "Accept-Language: de")
+    assert result.exit_code == 0, result.output
+    assert node.calls[0][1] == "/explain?url=http%3A%2F%2Fa%2F%3Fx%3D1%26y%3D2&header=Accept-Language%3A+de"
+    for line in (
+        "route: pages",
+        "tier: memory",
+        "lifetime: 60.0",
+        "would hit: yes",
+        "note: [not markup]",
+        "variant: -",
+    ):
+        assert line in result.output
+
+
+def test_explain_prints_json_for_machines(node: Node) -> None:
+    node.answer = {"route": None}
+    assert json.loads(node.invoke(explain, "http://a/", "--json").output) == {"route": None}
+
+
+@pytest.mark.parametrize("field", ["Accept", ": x", ""])
+def test_explain_refuses_a_field_without_name_or_colon(node: Node, field: str) -> None:
+    assert node.invoke(explain, "http://a/", "-H", field).exit_code == 2
+    assert node.calls == []

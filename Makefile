@@ -23,7 +23,7 @@ run: $(VENV)/.installed
 	@exec $(VENV)/bin/edgeproxy $(if $(ORIGIN),run --origin '$(ORIGIN)' --listen '$(LISTEN)',demo --listen '$(LISTEN)')
 
 test: lint
-	$(VENV)/bin/python -m pytest -n 2 --cov --cov-branch --cov-report=term
+	$(VENV)/bin/python -m pytest -n 2 --cov --cov-report=term
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

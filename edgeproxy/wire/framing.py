@@ -55,8 +55,8 @@ def request_framing(head: RequestHead) -> BodyFraming:
     if [coding.lower() for coding in codings] == [b"chunked"]:
         return Framing.CHUNKED
     names = _codings(codings)
-    if names[-1] != b"chunked" or names.count(b"chunked") > 1 or len(names) == 1:
-        raise BadRequest("Transfer-Encoding does not end in chunked")
+    if names[-1] != b"chunked" or names.count(b"chunked") > 1 or b"" in names:
+        raise BadRequest("Transfer-Encoding does not end in chunked, once")
     raise BadRequest("transfer coding not implemented", 501)
 
 

@@ -127,6 +127,8 @@ def _request_line(data: bytes, limits: HeadLimits) -> tuple[bytes, bytes, int]:
 
 
 def _field_lines(data: bytes) -> list[RawField]:
+    if data.find(b"\r\n\r\n") + 4 != len(data):  # llhttp would take the rest for a body
+        raise BadRequest("not one request head")
     lines = _Lines()
     try:
         HttpRequestParser(lines).feed_data(data)

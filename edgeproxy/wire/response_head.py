@@ -78,6 +78,8 @@ def _parse(data: bytes, limits: HeadLimits) -> ResponseHead:
     if match is None:
         raise BadResponse("malformed status line")
     minor, status, reason = match.groups(b"")
+    if data.find(b"\r\n\r\n") + 4 != len(data):  # llhttp would take the rest for a body
+        raise BadResponse("not one response head")
     lines = _Lines()
     try:
         HttpResponseParser(lines).feed_data(data)

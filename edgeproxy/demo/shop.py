@@ -188,8 +188,9 @@ class Shop:
 
     async def stats(self, request: web.Request) -> web.Response:
         """How much work reached this shop; the request that asks is not counted."""
+        host, port = request.transport.get_extra_info("sockname")[:2] if request.transport else ("", 0)
         counts = {"requests": self._requests, "queries": self._catalog.queries}
-        return reply(request, _json(counts), JSON, NO_STORE)
+        return reply(request, _json({"shop": f"{host}:{port}"} | counts), JSON, NO_STORE)
 
     @web.middleware
     async def count(self, request: web.Request, handler: Any) -> web.StreamResponse:

@@ -69,10 +69,8 @@ def _pair_problem(certificate: str, key: str) -> tuple[str, str] | None:
     try:
         # an empty password makes an encrypted key an error instead of a question at the terminal
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
             return f"{certificate} does not belong to the key {key}", "give the pair that belongs together"
         return f"{certificate} and {key} do not load", "give PEM files, the key without a password"
-    except (OSError, ValueError) as error:
-        return f"{certificate} and {key} do not load: {error}", "give PEM files, the key without a password"
     return None

@@ -116,7 +116,9 @@ def _validate(raw: dict[str, Any], base: FilePath | None) -> tuple[Config | None
     config = None
     found: list[Finding] = []
     try:
-        config = Config.model_validate(raw, context={"yaml": True, "base": base})
+        config = Config.model_validate(
+            raw, context={"yaml": True, "base": base}, by_name=False, by_alias=True
+        )
     except ValidationError as error:
         found += findings(error, Config)
     failed = {finding.path for finding in found}

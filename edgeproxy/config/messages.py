@@ -47,9 +47,7 @@ def _finding(details: ErrorDetails, root: type[Settings]) -> Finding:
 
 def _add_it(root: type[Settings], path: Path) -> str:
     field = field_at(root, path)
-    if field is None:
-        return "add it"
-    sentence = (field.description or "").rstrip(".")
+    sentence = ((field.description if field is not None else None) or "").rstrip(".")
     return f"add it ({sentence[:1].lower()}{sentence[1:]})"
 
 
@@ -87,8 +85,6 @@ def _wrong_value(
             return f"{shown} is neither true nor false", "write true or false"
         case "int_type" | "int_from_float":
             return f"{shown} is no whole number", _unquoted(value, "write one, as 10")
-        case "float_type":
-            return f"{shown} is no number", "write one"
         case "literal_error":
             return _no_word(value, context["expected"], root, path)
         case "model_type" | "model_attributes_type" | "dict_type":

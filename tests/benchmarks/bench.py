@@ -26,6 +26,7 @@ from measure import LOAD_CORE, SERVER_CORE, Round, Void, cpu_seconds, free_ports
 from rich.console import Console
 from rich.table import Table
 
+TMPFS_NEEDED = 400 * 2**20  # bytes; nginx may take 256 MiB of it
 SLACK = 0.01  # share of requests that may reach the origin beyond what the case says
 
 console = Console(highlight=False)
@@ -146,9 +147,17 @@ def main() -> int:
     return run(cases, contenders, options)
 
 
+def _tmpfs() -> str | None:
+    """nginx keeps its cache in files: a tmpfs makes it a memory cache, as the others have."""
+    place = "/dev/shm"
+    if os.access(place, os.W_OK) and shutil.disk_usage(place).free > TMPFS_NEEDED:
+        return place
+    console.print("[yellow]/dev/shm is too small: nginx keeps its cache on disk[/yellow]")
+    return None
+
+
 def run(cases: list[Case], contenders: list[Contender], options: argparse.Namespace) -> int:
-    # nginx keeps its cache in files: a tmpfs makes it a memory cache, as the others have.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    memory = _tmpfs()
     origin = free_ports(1)
     with (
         tempfile.TemporaryDirectory(prefix="edgeproxy-bench-", dir=memory) as name,

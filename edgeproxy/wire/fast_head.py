@@ -78,8 +78,8 @@ _LINE = (
 def compile_plain(limits: HeadLimits) -> Callable[[bytes], PlainHead | None]:
     """A `match_plain` that keeps within `limits`."""
     max_size = min(limits.max_head, limits.max_target)  # so the target needs no check of its own
-    before = min(MAX_LINES_BEFORE_HOST, max(limits.max_fields - 1, 0))
-    after = max(limits.max_fields - 1 - before, 0)
+    before = min(MAX_LINES_BEFORE_HOST, limits.max_fields - 1)
+    after = limits.max_fields - 1 - before
     match_line = _REQUEST_LINE.match
     match_fields = re.compile(
         _LINE + rb"{0,%d}+host:[ \t]*+" % before + _HOST + rb"[ \t]*+\r\n" + _LINE + rb"{0,%d}+\r\n" % after

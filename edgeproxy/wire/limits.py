@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """Bounds of a head: `max_target` and `max_head` in bytes, `max_fields` in field lines."""
+    """Bounds of a head: `max_target` and `max_head` in bytes, `max_fields` in lines; each at least 1."""
 
     max_target: int = 8192
     max_head: int = 32768

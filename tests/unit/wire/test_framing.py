@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edgeproxy.errors import BadResponse
+from edgeproxy.errors import BadRequest, BadResponse
 from edgeproxy.wire.fields import Fields, RawField
 from edgeproxy.wire.framing import (
     BodyFraming,
@@ -30,7 +30,6 @@ def response(*lines: RawField, status: int = 200, minor: int = 1) -> ResponseHea
 LENGTH = (b"Content-Length", b"5")
 CHUNKED = (b"Transfer-Encoding", b"chunked")
 
-# What is refused in requests is tabled with the heads (test_request_head).
 REQUESTS = {
     "s6.3-none": (request(), Framing.NONE),
     "length": (request(LENGTH), Length(5)),
@@ -46,6 +45,26 @@ REQUESTS = {
 @pytest.mark.parametrize(("head", "framing"), REQUESTS.values(), ids=REQUESTS.keys())
 def test_a_requests_body_ends(head: RequestHead, framing: BodyFraming) -> None:
     assert request_framing(head) == framing
+
+
+BAD_REQUESTS = {
+    "length-and-coding": (request(LENGTH, CHUNKED), 400),
+    "1.0-with-transfer-encoding": (request(CHUNKED, minor=0), 400),
+    "two-lengths": (request(LENGTH, LENGTH), 400),
+    "malformed-length": (request((b"Content-Length", b"5 ")), 400),
+    "length-in-other-digits": (request((b"Content-Length", "５".encode())), 400),
+    "chunked-twice": (request(CHUNKED, CHUNKED), 400),
+    "chunked-not-last": (request((b"Transfer-Encoding", b"chunked, gzip")), 400),
+    "empty-member": (request((b"Transfer-Encoding", b"gzip, , chunked")), 400),
+    "gzip-chunked": (request((b"Transfer-Encoding", b"gzip, chunked")), 501),
+}
+
+
+@pytest.mark.parametrize(("head", "status"), BAD_REQUESTS.values(), ids=BAD_REQUESTS.keys())
+def test_an_ambiguous_request_is_refused(head: RequestHead, status: int) -> None:
+    with pytest.raises(BadRequest) as caught:
+        request_framing(head)
+    assert caught.value.status == status
 
 
 RESPONSES = {

@@ -90,13 +90,10 @@ class NodeCollector(Collector):
 
 def _family(metric: Metric, found: Mapping[_Labels, list[tuple[Counters, Series]]]) -> Family:
     labels = list(metric.labels)
-    match metric.kind:
-        case Kind.HISTOGRAM:
-            return _histogram(metric, labels, found)
-        case Kind.GAUGE:
-            family: Family = GaugeMetricFamily(metric.name, metric.help, labels=labels)
-        case _:
-            family = CounterMetricFamily(metric.name, metric.help, labels=labels)
+    if metric.kind is Kind.HISTOGRAM:
+        return _histogram(metric, labels, found)
+    kind = GaugeMetricFamily if metric.kind is Kind.GAUGE else CounterMetricFamily
+    family: GaugeMetricFamily | CounterMetricFamily = kind(metric.name, metric.help, labels=labels)
     for values, places in found.items():
         numbers = [_value(counters, series) for counters, series in places]
         merged = min(numbers) if metric.merge is Merge.LEAST else sum(numbers)

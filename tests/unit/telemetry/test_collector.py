@@ -26,6 +26,7 @@ FIXED = {
     "edgeproxy_connections": ("side",),
     "edgeproxy_origin_seconds_saved_total": ("route",),
 }
+LABELS = ("route", "upstream", "origin", "outcome", "code", "side", "le", "worker")
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def maps():
 
 def samples(collector: NodeCollector) -> dict[tuple[str, tuple[str, ...]], float]:
     return {
-        (sample.name, tuple(sample.labels.values())): sample.value
+        (sample.name, tuple(sample.labels[name] for name in LABELS if name in sample.labels)): sample.value
         for family in text_string_to_metric_families(collector.text().decode())
         for sample in family.samples
     }

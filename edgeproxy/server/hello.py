@@ -1,0 +1,38 @@
+"""What a worker is told when it starts: the first call on its control channel.
+
+Must not know how it is sent.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Inherited(msgspec.Struct, frozen=True, array_like=True):
+    """A listening socket: of which listener (by its place in the list), whose, and its descriptor."""
+
+    listener: int
+    owner: int
+    fd: int
+
+
+class Steered(msgspec.Struct, frozen=True, array_like=True):
+    """What the node knows of an origin: `state` as the operator set it, `healthy` by active checks."""
+
+    upstream: str
+    origin: str
+    healthy: bool = True
+    state: str = "up"
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """All that a worker needs; descriptors were passed to it when it was executed."""
+
+    index: int
+    workers: int
+    node: str
+    config: dict[str, Any]
+    sockets: list[Inherited]
+    counters: int
+    purges: int
+    origins: list[Steered] = []

@@ -1,0 +1,242 @@
+"""A worker process: takes what the supervisor gives it, serves, and ends with the supervisor.
+
+Must not know HTTP: that is its data plane's.
+"""
+
+import asyncio
+import ctypes
+import gc
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+import uvloop
+
+from edgeproxy.clock import Clock, SteadyClock
+from edgeproxy.config.load import load_mapping
+from edgeproxy.config.model import Config, Listener
+from edgeproxy.errors import EdgeProxyError
+from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.server.control import Channel, ControlError
+from edgeproxy.server.hello import Hello, Inherited
+from edgeproxy.telemetry import log
+from edgeproxy.telemetry.access_log import AccessLog
+from edgeproxy.telemetry.counters import Counters
+from edgeproxy.wire.fields import RawField
+
+HEARTBEAT = 0.5  # seconds between two
+
+_PR_SET_PDEATHSIG = 1
+
+_log = logging.getLogger("edgeproxy.worker")
+
+Sockets = list[tuple[socket.socket, Listener]]
+
+
+class Plane(Protocol):
+    """What a worker asks of its data plane."""
+
+    async def start(self, sockets: Sockets) -> None: ...
+    def adopt(self, sockets: Sockets) -> None: ...
+    def release(self, sockets: Sockets) -> None: ...
+    def prepare(self, config: Config) -> object: ...
+    def switch(self, prepared: Any) -> None: ...
+    async def drain(self, timeout: float) -> None: ...
+    async def explain(self, url: bytes, fields: list[RawField]) -> dict[str, Any]: ...
+    async def remove(self, keys: list[bytes]) -> list[str]: ...
+    def set_health(self, upstream: str, origin: str, healthy: bool) -> None: ...
+    def steer(self, upstream: str, origin: str, state: str) -> None: ...
+    def snapshot(self) -> dict[str, Any]: ...
+
+
+class Worker:
+    """One worker's life, told by the calls of its control channel."""
+
+    def __init__(self, plane: Callable[..., Plane]) -> None:
+        self._make_plane = plane
+        self._clock = SteadyClock()
+        self._plane: Plane | None = None
+        self._hello: Hello | None = None
+        self._config: Config | None = None
+        self._counters: Counters | None = None
+        self._access_log: AccessLog | None = None
+        self._sockets: dict[tuple[int, int], socket.socket] = {}  # by owner and listener
+        self._prepared: tuple[Config, object] | None = None
+        self._drained = asyncio.Event()
+
+    def __repr__(self) -> str:
+        index = None if self._hello is None else self._hello.index
+        return f"<Worker {index} plane={self._plane!r}>"
+
+    async def run(self, control: int) -> None:
+        """Serve until drained, or until the supervisor is gone."""
+        channel = await Channel.open(
+            socket.socket(fileno=control),
+            {
+                "hello": self.hello,
+                "adopt": lambda owner: self.plane.adopt(self._of(owner)),
+                "release": lambda owner: self.plane.release(self._of(owner)),
+                "prepare": self.prepare,
+                "switch": self.switch,
+                "drain": self.drain,
+                "reopen": self.reopen,
+                "explain": self.explain,
+                "remove": lambda keys: self.plane.remove(keys),
+                "health": lambda *args: self.plane.set_health(*args),
+                "steer": lambda *args: self.plane.steer(*args),
+                "snapshot": lambda: self.plane.snapshot(),
+            },
+        )
+        beats = asyncio.create_task(self._beat(channel))
+        drained = asyncio.create_task(self._drained.wait())
+        try:
+            await asyncio.wait([channel.closed, drained, beats], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            beats.cancel()
+            drained.cancel()
+            await asyncio.gather(beats, drained, return_exceptions=True)
+            if self._access_log is not None:
+                self._access_log.close()
+            channel.close()
+            await channel.closed
+
+    @property
+    def plane(self) -> Plane:
+        """The data plane. Raises ControlError before `hello`."""
+        if self._plane is None:
+            raise ControlError("the worker has not been told yet what to serve")
+        return self._plane
+
+    # calls
+
+    async def hello(self, message: dict[str, Any]) -> None:
+        """Take everything over and begin to serve."""
+        self._hello = hello = msgspec.convert(message, Hello)
+        config = load_mapping(hello.config)
+        log.set_up(config.log.level, f"worker {hello.index}")
+        self._config = config
+        self._counters = counters = Counters.attach(hello.counters)
+        self._access_log = AccessLog.of(config.log.access, counters)
+        for inherited in hello.sockets:
+            self._inherit(inherited)
+        plane = self._make_plane(
+            config,
+            index=hello.index,
+            workers=hello.workers,
+            counters=counters,
+            purges=PurgeTable(hello.purges),
+            clock=self._clock,
+            access_log=self._access_log,
+            node=hello.node,
+        )
+        for origin in hello.origins:
+            plane.set_health(origin.upstream, origin.origin, origin.healthy)
+            plane.steer(origin.upstream, origin.origin, origin.state)
+        await plane.start(self._of(hello.index))
+        self._plane = plane
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it again
+
+    def _inherit(self, inherited: Inherited) -> None:
+        sock = socket.socket(fileno=inherited.fd)
+        sock.setblocking(False)
+        self._sockets[inherited.owner, inherited.listener] = sock
+
+    def _of(self, owner: int) -> Sockets:
+        assert self._config is not None
+        listeners = self._config.server.listen
+        return [(sock, listeners[at]) for (whose, at), sock in self._sockets.items() if whose == owner]
+
+    def prepare(self, dumped: dict[str, Any]) -> None:
+        """Phase one of a reload: build all that the new configuration needs, change nothing."""
+        config = load_mapping(dumped)
+        self._prepared = (config, self.plane.prepare(config))
+
+    def switch(self) -> None:
+        """Phase two: serve by what was prepared."""
+        if self._prepared is None:
+            raise ControlError("nothing was prepared")
+        config, prepared = self._prepared
+        self._prepared = None
+        self._config = config
+        self.plane.switch(prepared)
+        log.set_level(config.log.level)
+
+    async def drain(self, timeout: float) -> None:
+        """Stop accepting, finish what is in flight, end."""
+        assert self._hello is not None
+        plane = self.plane
+        draining = asyncio.ensure_future(plane.drain(timeout))
+        await asyncio.sleep(0)  # it has stopped accepting now; nor may a sibling's queue stay open
+        for (owner, _), sock in self._sockets.items():
+            if owner != self._hello.index:
+                sock.close()
+        await draining
+        self._drained.set()
+
+    def reopen(self) -> None:
+        """Open the access log's file anew: it was rotated."""
+        if self._access_log is not None:
+            self._access_log.reopen()
+
+    async def explain(self, url: bytes, fields: list[list[bytes]]) -> dict[str, Any]:
+        """Why a URL is, or is not, answered from a store."""
+        return await self.plane.explain(url, [(name, value) for name, value in fields])
+
+    async def _beat(self, channel: Channel) -> None:
+        loop = asyncio.get_running_loop()
+        slot: int | None = None
+        while True:
+            due = loop.time() + HEARTBEAT
+            await asyncio.sleep(HEARTBEAT)
+            lag = max(0.0, loop.time() - due)
+            self._clock.tick()
+            if self._hello is not None and self._counters is not None:
+                if slot is None:
+                    slot = self._counters.gauge("edgeproxy_event_loop_lag_seconds", str(self._hello.index))
+                self._counters.floats[slot] = lag
+            if channel.unsent < 65536:  # else the supervisor does not listen: do not pile up
+                channel.notify("beat", lag)
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to end this process with the supervisor; it may be gone already."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _plane_of(spec: str) -> Callable[..., Plane]:
+    module, _, name = spec.partition(":")
+    made: Callable[..., Plane] = getattr(importlib.import_module(module), name)
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """`[--plane MODULE:CLASS] CONTROL_FD SUPERVISOR_PID`; the exit code."""
+    *options, control, parent = arguments
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)  # the supervisor hears them, and tells us
+    _die_with(int(parent))
+    spec = options[1] if options else "edgeproxy.server.dataplane:DataPlane"
+    try:
+        plane = _plane_of(spec)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(Worker(plane).run(int(control)))
+    except EdgeProxyError as error:
+        _log.error("%s", error)
+        return 1
+    return 0
+
+
+__all__ = ["Clock", "Plane", "Worker", "main"]
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -68,6 +68,7 @@ class Connection(asyncio.Protocol):
         self.opened_at = clock()
         self.usable_until = self.opened_at + settings.keepalive
         self.closed = False
+        self.loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
         self.reader = ResponseReader(settings.head_limits, settings.lenient)
         self.handed_over = False

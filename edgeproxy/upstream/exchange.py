@@ -50,7 +50,7 @@ class OriginExchange:
         self.status = 0
         self.event_stream = False
         self.finished = False
-        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.answered: asyncio.Future[None] = connection.loop.create_future()
 
     def __repr__(self) -> str:
         state = "finished" if self.finished else "answered" if self.answered.done() else "waiting"

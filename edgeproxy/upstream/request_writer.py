@@ -72,11 +72,10 @@ class RequestWriter:
 
     def start(self, head: bytes) -> None:
         """Send the head, and in the same write what there is of the body."""
-        gathered = self._gathered = [head]
+        self._gathered = [head]
         self._body.attach(self)
-        self._gathered = None
         if not self._stopped:
-            self._put(gathered)
+            self._flush()
 
     def stop(self) -> None:
         """Send no more of the body."""
@@ -134,9 +133,17 @@ class RequestWriter:
         self.stop()
         self._failed(error)
 
+    def _flush(self) -> None:
+        """Write what was gathered, and gather no more."""
+        if self._gathered is not None:
+            gathered, self._gathered = self._gathered, None
+            self._put(gathered)
+
     def _put(self, pieces: list[bytes]) -> None:
         if self._gathered is not None:
             self._gathered += pieces
+            if sum(map(len, self._gathered)) > GATHER:
+                self._flush()
         elif len(pieces) == 1:
             self._transport.write(pieces[0])
         elif sum(map(len, pieces)) <= GATHER:

@@ -7,10 +7,11 @@ Must not know sockets, pools or time. One reader serves a connection, one respon
 from typing import Final, Protocol
 
 from edgeproxy.errors import BadResponse, ConnectionLost, IncompleteResponse
+from edgeproxy.upstream.plain_head import match_plain
 from edgeproxy.upstream.ports import ResponseSink
 from edgeproxy.wire.chunked import ChunkedDecoder, FramingError
 from edgeproxy.wire.fields import Fields
-from edgeproxy.wire.framing import Framing, Length, keep_alive, response_framing
+from edgeproxy.wire.framing import BodyFraming, Framing, Length, keep_alive, response_framing
 from edgeproxy.wire.heads import ResponseHead
 from edgeproxy.wire.limits import HeadLimits
 from edgeproxy.wire.response_head import find_response_head_end, parse_response_head
@@ -167,19 +168,25 @@ class ResponseReader:
         self.started = True
         if self._buffer:
             self._buffer += data
-            data = bytes(self._buffer) if b"\n" in data else b""
-            if not data:
-                return self._keep_waiting()
+            if b"\n" not in data:
+                return self._keep_waiting(len(data))
+            data = bytes(self._buffer)
         start = 0
         while True:
             end = find_response_head_end(data, start, start + self._scanned, "bare_lf" in self._lenient)
             if end < 0:
                 self._buffer[:] = data[start:]
                 self._scanned = len(self._buffer)
-                return self._keep_waiting()
+                return self._keep_waiting(self._scanned)
             self._scanned = 0
             self._buffer.clear()
-            head = parse_response_head(data[start:end], self._limits, self._lenient)
+            whole = data[start:end]
+            plain = match_plain(whole, self._method, self._limits)
+            if plain is not None:
+                self.persistent = True
+                head, framing = plain
+                return self._deliver(head, framing, data[end:])
+            head = parse_response_head(whole, self._limits, self._lenient)
             if head.status >= 200 or head.status == 101:
                 return self._final(head, data[end:])
             self._interims += 1
@@ -191,14 +198,14 @@ class ResponseReader:
             if start == len(data) or self._state != _HEAD:
                 return False
 
-    def _keep_waiting(self) -> bool:
-        """Part of a head is held: refuse early what cannot become one."""
+    def _keep_waiting(self, news: int) -> bool:
+        """Part of a head is held, `news` bytes of it not looked at: refuse early what cannot become one."""
         held = self._buffer
         if len(held) > self._limits.max_head:
             raise BadResponse("response head too large")
         if not held.startswith(b"HTTP/1."[: len(held)]):
             raise BadResponse("the origin's answer is not HTTP/1")
-        if b"\n\n" in held and "bare_lf" not in self._lenient:
+        if held.find(b"\n\n", max(len(held) - news - 1, 0)) >= 0 and "bare_lf" not in self._lenient:
             raise BadResponse("bare LF in the response head")
         return False
 
@@ -207,20 +214,24 @@ class ResponseReader:
             return self._switch(head, rest)
         framing = response_framing(head, self._method, self._lenient)
         self.persistent = keep_alive(head)
-        self.keep_alive_field = head.fields.get(b"keep-alive")
-        match framing:
-            case Length(n):
-                self._left = n
-                self._state = _COUNTED if n else _OFF
-            case Framing.NONE:
-                self._state = _OFF
-            case Framing.CHUNKED:
-                self._decoder = ChunkedDecoder(MAX_TRAILER)
-                self._state = _CHUNKED
-            case Framing.UNTIL_CLOSE:
-                self.persistent = False
-                self._state = _UNTIL_CLOSE
-        state = self._state
+        return self._deliver(head, framing, rest)
+
+    def _deliver(self, head: ResponseHead, framing: BodyFraming, rest: bytes) -> bool:
+        """Hand the final head on, and what there is of the body."""
+        if isinstance(framing, Length):
+            self._left = framing.n
+            state = _COUNTED if framing.n else _OFF
+        elif framing is Framing.NONE:
+            state = _OFF
+        elif framing is Framing.CHUNKED:
+            self._decoder = ChunkedDecoder(MAX_TRAILER)
+            state = _CHUNKED
+        else:
+            self.persistent = False
+            state = _UNTIL_CLOSE
+        self._state = state
+        keeps = head.fields.index.get(b"keep-alive")
+        self.keep_alive_field = keeps[0] if keeps else None
         receiver = self._receiver
         assert receiver is not None
         receiver.head(head)

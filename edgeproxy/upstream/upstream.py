@@ -62,6 +62,11 @@ class Upstream:
     def __repr__(self) -> str:
         return f"<Upstream {self.name} {self._roster!r} {self._supply!r}>"
 
+    @property
+    def connections(self) -> int:
+        """Connections to origins now, idle ones and tunnels included."""
+        return len(self._supply.connections)
+
     # --- life
 
     async def start(self) -> None:

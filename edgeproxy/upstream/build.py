@@ -1,0 +1,99 @@
+"""An upstream from its settings, and its settings from the configuration.
+
+Must not connect to anything.
+"""
+
+import time
+from collections.abc import Callable
+
+from edgeproxy.config import model
+from edgeproxy.upstream.dns import DnsResolver
+from edgeproxy.upstream.location import parse_location
+from edgeproxy.upstream.origin import Origin
+from edgeproxy.upstream.recorder import NoRecorder, Recorder
+from edgeproxy.upstream.settings import (
+    Balance,
+    Ejection,
+    HealthCheck,
+    OriginSettings,
+    Retries,
+    Timeouts,
+    TlsSettings,
+    UpstreamSettings,
+)
+from edgeproxy.upstream.tls import make_context
+from edgeproxy.upstream.upstream import Upstream
+
+
+def build_upstream(
+    name: str,
+    config: model.Upstream,
+    *,
+    workers: int = 1,
+    recorder: Recorder | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Upstream:
+    """The upstream of that name, for one of `workers` that share the node's limits.
+
+    Raises ValueError with a sentence for the operator where a TLS file is unusable.
+    """
+    return make_upstream(settings_of(name, config, workers=workers), recorder, clock=clock)
+
+
+def make_upstream(
+    settings: UpstreamSettings,
+    recorder: Recorder | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Upstream:
+    """An upstream with its TLS context, resolver and origins. Raises ValueError as `build_upstream`."""
+    origins = [Origin(parse_location(origin.url), origin.weight) for origin in settings.origins]
+    context = make_context(settings.tls) if any(origin.location.tls for origin in origins) else None
+    resolver = DnsResolver(settings.resolver) if settings.resolver else None
+    return Upstream(
+        settings, origins, recorder or NoRecorder(), context=context, resolver=resolver, clock=clock
+    )
+
+
+def settings_of(name: str, config: model.Upstream, *, workers: int = 1) -> UpstreamSettings:
+    """What the configuration says, as plain values; limits divided among `workers`, rounded up."""
+    timeouts = config.timeouts
+    check = config.health_check
+    return UpstreamSettings(
+        name=name,
+        origins=tuple(OriginSettings(origin.url, origin.weight) for origin in config.origins),
+        balance=Balance(config.balance),
+        host_header=config.host_header,
+        health_check=None
+        if check is None
+        else HealthCheck(
+            check.path, check.interval, check.timeout, check.unhealthy_after, check.healthy_after
+        ),
+        timeouts=Timeouts(
+            timeouts.connect, timeouts.first_byte, timeouts.between_bytes, timeouts.idle, timeouts.queue
+        ),
+        retries=Retries(config.retries.attempts, config.retries.budget),
+        ejection=Ejection(config.ejection.consecutive_failures, config.ejection.for_),
+        max_connections=_share(config.max_connections, workers),
+        max_pending=_share(config.max_pending, workers),
+        keepalive=timeouts.keepalive,
+        max_age=config.max_connection_age,
+        lenient=frozenset(leniency.replace("-", "_") for leniency in config.lenient),
+        tls=TlsSettings(
+            ca=_path(config.tls.ca),
+            certificate=_path(config.tls.certificate),
+            key=_path(config.tls.key),
+            verify=config.tls.verify,
+            server_name=config.tls.server_name,
+        ),
+        resolver=config.resolver,
+        dns_interval=config.dns_interval,
+    )
+
+
+def _share(limit: int, workers: int) -> int:
+    return -(-limit // max(workers, 1))
+
+
+def _path(path: object) -> str | None:
+    return None if path is None else str(path)

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from edgeproxy.config.base import Settings
 from edgeproxy.config.introspect import all_fields, extra_of, field_at, fields_of, model_at, unit_of
 from edgeproxy.config.mistakes import Finding, Path, nearest, path_text
+from edgeproxy.config.redis_url import mask_url
 from edgeproxy.config.scalars import Substituted, Trap, show
 from edgeproxy.config.tree import Unknown
 
@@ -35,7 +36,7 @@ def _finding(details: ErrorDetails, root: type[Settings]) -> Finding:
     value, context = details["input"], details.get("ctx", {})
     match details["type"]:
         case "refused":
-            return Finding(path, context["what"], context["instead"])
+            return Finding(path, _without_value(context["what"], value), context["instead"])
         case "missing":
             return Finding(path, "is missing", _add_it(root, path))
         case "extra_forbidden" | "invalid_key":
@@ -43,6 +44,14 @@ def _finding(details: ErrorDetails, root: type[Settings]) -> Finding:
         case _:
             what, instead = _wrong_value(details["type"], value, context, root, path)
             return Finding(path, what, instead)
+
+
+def _without_value(what: str, value: object) -> str:
+    """A field's own words, in which the template stands for what a variable held."""
+    if isinstance(value, Substituted) and value:
+        for shown in (show(str(value)), f'"{mask_url(value)}"', str(value)):
+            what = what.replace(shown, value.template)
+    return what
 
 
 def _add_it(root: type[Settings], path: Path) -> str:

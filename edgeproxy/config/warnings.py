@@ -6,14 +6,15 @@ Knows a whole configuration; no place in a file.
 from collections.abc import Iterator
 
 from edgeproxy.config.mistakes import path_text
-from edgeproxy.config.model import Config, Match, Route
+from edgeproxy.config.model import Config
+from edgeproxy.config.reach import never_reached
 
 
 def warnings(config: Config) -> list[str]:
     """One line for each doubt, as `PATH: what, what instead`."""
     return [
         *_tiers(config),
-        *_unreachable(config.routes),
+        *_unreachable(config),
         *_upstreams(config),
         *_server(config),
         *_routes(config),
@@ -25,34 +26,14 @@ def _tiers(config: Config) -> Iterator[str]:
         yield "cache.disk: the disk tier is not built yet in this version, responses are kept in memory only"
 
 
-def _unreachable(routes: tuple[Route, ...]) -> Iterator[str]:
-    for index, route in enumerate(routes):
-        for earlier in routes[:index]:
-            if _covers(earlier.match, route.match):
-                place = f"{path_text(('routes', index))} ({route.name})"
-                yield f"{place}: never reached, {earlier.name} takes all its requests before it"
-                break
+def _unreachable(config: Config) -> Iterator[str]:
+    for index, earlier in never_reached(config.routes):
+        place = _route_place(index, config)
+        yield f"{place}: never reached, {config.routes[earlier].name} takes all its requests before it"
 
 
-def _covers(one: Match, other: Match) -> bool:
-    """Whether every request that `other` takes is taken by `one`."""
-    hosts = not one.host or (
-        bool(other.host) and all(any(_host_covers(a, b) for a in one.host) for b in other.host)
-    )
-    paths = all(any(_path_covers(a, b) for a in one.path) for b in other.path)
-    methods = not one.methods or (bool(other.methods) and set(other.methods) <= set(one.methods))
-    return hosts and paths and methods
-
-
-def _host_covers(one: str, other: str) -> bool:
-    return one == other or (one.startswith("*.") and other.removeprefix("*").endswith(one[1:]))
-
-
-def _path_covers(one: str, other: str) -> bool:
-    if not one.endswith("/*"):
-        return one == other
-    prefix = one.removesuffix("/*")
-    return other.removesuffix("/*") == prefix or other.startswith(f"{prefix}/")
+def _route_place(index: int, config: Config) -> str:
+    return f"{path_text(('routes', index))} ({config.routes[index].name})"
 
 
 def _upstreams(config: Config) -> Iterator[str]:
@@ -80,7 +61,7 @@ def _server(config: Config) -> Iterator[str]:
 def _routes(config: Config) -> Iterator[str]:
     memory = config.cache.memory.max_size
     for index, route in enumerate(config.routes):
-        place = f"{path_text(('routes', index))} ({route.name})"
+        place = _route_place(index, config)
         if route.cache.allow_set_cookie and route.cache.enabled:
             yield f"{place}: allow_set_cookie hands one client's cookies to all, be sure that is meant"
         asked = route.cache.enabled and "max_object_size" in route.cache.model_fields_set

@@ -342,10 +342,15 @@ def test_an_empty_variable_leaves_an_optional_key_unset() -> None:
         ("server: {drain_timeout: '${X}'}", "server.drain_timeout: ${X}: not a duration"),
         ("server: {drain_timeout: '${E}'}", "server.drain_timeout: has no value, write one"),
         ("admin: {token: '${X} b'}", "admin.token: the value has characters"),
-        ("cache: {redis: {url: '${X}'}}", 'cache.redis.url: "hush" is no URL of a Redis'),
+        ("cache: {redis: {url: '${X}'}}", "cache.redis.url: ${X} is no URL of a Redis"),
+        ("cache: {redis: {url: 'http://:${X}@h'}}", "cache.redis.url: http://:${X}@h is no URL of a Redis"),
+        ("admin: {listen: '${X}'}", "admin.listen: ${X}: no port"),
+        ("server: {listen: '${X}'}", "server.listen[0].address: ${X}: no port"),
+        ("server: {trusted_proxies: ['${X}']}", "server.trusted_proxies[0]: ${X} is no network"),
         ("log: {level: '${X}'}", "log.level: ${X} is not known here"),
     ],
 )
 def test_what_a_variable_held_is_not_shown(text: str, message: str) -> None:
     found = said(lines(refused(text, X="hush", E="")))
     assert any(line.startswith(message) for line in found), found
+    assert "hush" not in "".join(found)

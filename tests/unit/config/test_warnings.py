@@ -59,6 +59,14 @@ def test_a_route_that_is_reached(earlier: str, later: str) -> None:
     assert routes(earlier, later) == []
 
 
+def test_the_first_route_that_hides_another_is_named_once() -> None:
+    assert routes("path: /a", "path: /b/*", "", "path: /b/c", "path: /z", "") == [
+        "routes[3] (r3): never reached, r1 takes all its requests before it",
+        "routes[4] (r4): never reached, r2 takes all its requests before it",
+        "routes[5] (r5): never reached, r2 takes all its requests before it",
+    ]
+
+
 @pytest.mark.parametrize(
     ("upstream", "message"),
     [

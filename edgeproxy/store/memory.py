@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.errors import TierFault
-from edgeproxy.store.eviction import Link, Sieve
+from edgeproxy.store.eviction import Link, S3Fifo
 from edgeproxy.store.packed import pack, unpack
 from edgeproxy.store.tier import Names
 
-OVERHEAD = 512
-"""Bytes that a stored response costs beyond body, packed head and key."""
+OVERHEAD = 560
+"""Bytes that a stored response costs beyond body, packed head and key, allocator included; measured by
+tests/benchmarks/memory_overhead.py, and rounded up so that RSS stays within a few percent of the budget."""
 SEGMENT_OVERHEAD = 56
 """Bytes that each segment of a body costs beyond its content."""
 MAX_SHARE = 4
@@ -31,15 +32,18 @@ class Node(Link):
     removed or replaced; its content is let go at that moment.
     """
 
-    __slots__ = ("body", "cost", "hot", "live", "names", "packed", "primary", "variant")
+    __slots__ = ("body", "hot", "live", "names", "packed", "primary", "variant")
 
     def __init__(
-        self, primary: "Primary", variant: bytes, names: Names, packed: bytes, body: tuple[bytes, ...]
+        self,
+        primary: "Primary",
+        variant: bytes,
+        names: Names,
+        packed: bytes,
+        body: tuple[bytes, ...],
+        cost: int,
     ) -> None:
-        # place in the queue
-        self.newer: Link | None = None
-        self.older: Link | None = None
-        self.visited = False
+        super().__init__(cost)
         # content
         self.primary = primary
         self.variant = variant
@@ -48,7 +52,6 @@ class Node(Link):
         self.body = body
         self.hot: object | None = None
         # state
-        self.cost = 0
         self.live = True
 
     def __repr__(self) -> str:
@@ -141,7 +144,7 @@ class MemoryTier:
         self.responses = 0
         self.evictions = 0
         self._on_evict = on_evict
-        self._policy: Sieve[Node] = Sieve()
+        self._policy: S3Fifo[Node] = S3Fifo()
         self._primaries: dict[bytes, Primary] = {}
         self._names: dict[Names, Names] = {(): ()}
         self.get: Callable[[bytes], Primary | None] = self._primaries.get
@@ -183,8 +186,7 @@ class MemoryTier:
         primary = self._primaries.get(stored.key)
         if primary is None:
             primary = self._primaries[stored.key] = Primary(stored.key)
-        node = Node(primary, stored.variant, self._names_of(stored), packed, body)
-        node.cost = cost
+        node = Node(primary, stored.variant, self._names_of(stored), packed, body, cost)
         if old is not None and old.live:
             self._policy.replace(old, node)
             self._bury(old)
@@ -192,7 +194,7 @@ class MemoryTier:
             if len(primary) >= max_variants:
                 self._kill(_least_used(primary))
                 self._primaries[stored.key] = primary
-            self._policy.add(node)
+            self._policy.add(node, hash((stored.key, stored.variant)))
         primary._set(node)
         self.bytes += cost
         self.responses += 1
@@ -201,17 +203,14 @@ class MemoryTier:
     def heat(self, node: Node, hot: object, size: int) -> None:
         """Attach the serialised form of a node and count its `size` in bytes; evicts to make room.
 
-        A dead node is left alone. The form that was there before is counted no longer by
-        passing the difference.
+        A dead node is left alone. Where there was a form before, `size` is the difference.
         """
         if not node.live:
             return
         node.hot = hot
-        node.cost += size
         self.bytes += size
-        node.visited, visited = True, node.visited  # not the one to go for its own heat
+        self._policy.recost(node, node.cost + size)
         self._make_room(0)
-        node.visited = visited
 
     def remove(self, key: bytes) -> list[bytes]:
         """Remove all variants of a cache key; their variant keys."""
@@ -274,6 +273,8 @@ class MemoryTier:
             if victim is None:
                 return
             self.evictions += 1
+            if not victim.hits:
+                self._policy.haunt(hash((victim.primary.key, victim.variant)), victim.cost)
             self._forget(victim)
             self._bury(victim)
 

@@ -1,0 +1,212 @@
+"""The eviction policy: what stays, what goes, and never a worse hit ratio than LRU."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeproxy.store import eviction
+from edgeproxy.store.eviction import Ghosts, Link, S3Fifo
+from tests.benchmarks.simulation import Referee, footprint, lru, ours
+from tests.benchmarks.traces import all_traces
+
+TRACES = all_traces(20_000, 3_000, seed=7)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1, 0.3])
+@pytest.mark.parametrize("name", TRACES)
+def test_hit_ratio_is_never_below_lru(name: str, share: float) -> None:
+    trace = TRACES[name]
+    budget = int(footprint(trace) * share)
+    mine, theirs = ours(trace, budget), lru(trace, budget)
+    assert mine.requests >= theirs.requests
+    assert mine.bytes >= theirs.bytes
+
+
+@pytest.mark.parametrize("name", ["zipf-1.0", "scan", "burst"])
+def test_hit_ratio_by_requests_is_no_worse_than_the_best_we_could_have_copied(name: str) -> None:
+    pytest.importorskip("libcachesim")
+    trace = TRACES[name]
+    budget = footprint(trace) // 10
+    referee = Referee(trace)
+    mine = ours(trace, budget)
+    for policy in ("LRU", "Sieve", "S3FIFO"):
+        assert mine.requests >= referee(policy, budget).requests - 0.005, policy
+    assert lru(trace, budget).requests == pytest.approx(referee("LRU", budget).requests, abs=0.003)
+    referee.close()
+
+
+def filled(*costs: int) -> tuple[S3Fifo[Link], list[Link]]:
+    policy: S3Fifo[Link] = S3Fifo()
+    links = [Link(cost) for cost in costs]
+    for at, link in enumerate(links):
+        policy.add(link, at)
+    return policy, links
+
+
+def test_empty_has_no_victim() -> None:
+    assert S3Fifo[Link]().evict() is None
+
+
+def test_newcomers_leave_in_order_of_arrival() -> None:
+    policy, links = filled(10, 10, 10)
+    assert [policy.evict() for _ in range(4)] == [*links, None]
+
+
+def test_what_was_hit_while_new_stays() -> None:
+    policy, links = filled(10, 10, 10)
+    links[0].visited = True
+    assert policy.evict() is links[1]
+    assert not links[0].visited
+    assert links[0].hits == 1
+
+
+def test_scan_passes_the_main_part_by() -> None:
+    policy, links = filled(*[10] * 100)
+    for link in links[:50]:
+        link.visited = True
+    for _ in range(50):
+        policy.evict()  # the other fifty
+    for number in range(1000):
+        policy.add(Link(10), 1000 + number)
+        policy.evict()
+    held = {id(link) for link in links[:50]}
+    assert sum(id(link) in held for queue in policy._main for link in queue) >= 48
+
+
+def test_what_comes_back_while_its_ghost_lasts_enters_the_main_part() -> None:
+    policy, links = filled(*[10] * 10)
+    victim = policy.evict()
+    assert victim is links[0]
+    policy.haunt(0, victim.cost)
+    back = Link(10)
+    policy.add(back, 0)
+    assert back.hits == 1
+    assert policy.evict() is links[1]
+
+
+def test_of_two_equally_popular_the_larger_goes_first() -> None:
+    policy, (small, large) = filled(100, 100_000)
+    small.visited = large.visited = True
+    assert policy.evict() is large
+
+
+def test_popular_in_the_past_ages() -> None:
+    policy, (old,) = filled(1000)
+    old.visited = True
+    for number in range(2000):
+        link = Link(1000)
+        link.visited = True
+        policy.add(link, number + 1)
+        if number > 5:
+            policy.evict()
+        if old.queue is None:
+            return
+    pytest.fail("a link that nobody asks for any more stayed for ever")
+
+
+def test_renewed_keeps_place_and_hits() -> None:
+    policy, links = filled(10, 10, 10)
+    links[0].visited = True
+    new = Link(25)
+    policy.replace(links[0], new)
+    assert new.visited
+    assert policy.bytes == 45
+    assert links[0].queue is None
+    assert policy.evict() is links[1]
+    assert policy.evict() is links[2]
+    assert policy.evict() is new
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_renewed_anywhere_in_the_queue(at: int) -> None:
+    policy, links = filled(10, 10, 10)
+    new = Link(10)
+    policy.replace(links[at], new)
+    expected = [*links[:at], new, *links[at + 1 :]]
+    assert [policy.evict() for _ in range(3)] == expected
+
+
+def test_one_eviction_spares_a_bounded_number_of_newcomers() -> None:
+    policy, links = filled(*[10] * (3 * eviction.MAX_STEPS))
+    for link in links:
+        link.visited = True
+    assert policy.evict() is links[eviction.MAX_STEPS]
+    assert sum(link.visited for link in links) == len(links) - eviction.MAX_STEPS
+
+
+def test_one_eviction_spares_a_bounded_number_of_the_main_part() -> None:
+    policy: S3Fifo[Link] = S3Fifo()
+    links = [Link(10) for _ in range(3 * eviction.MAX_STEPS)]
+    for number, link in enumerate(links):
+        policy.haunt(number, 10)
+        policy.add(link, number)
+        link.visited = True
+    assert policy.evict() is links[eviction.MAX_STEPS]
+    assert sum(link.visited for link in links) == len(links) - eviction.MAX_STEPS
+
+
+def test_size_of_the_largest_fits_a_class() -> None:
+    policy, (huge,) = filled(1 << 50)
+    huge.visited = True
+    assert policy.evict() is huge
+
+
+def test_repr_shows_the_queues() -> None:
+    policy, links = filled(10, 10)
+    links[0].visited = True
+    assert repr(policy) == "<S3Fifo small=x. main=>"
+
+
+@given(st.data())
+def test_counts_agree_with_the_links_held(data: st.DataObject) -> None:
+    policy: S3Fifo[Link] = S3Fifo()
+    held: list[Link] = []
+    for _ in range(data.draw(st.integers(0, 60))):
+        match data.draw(st.sampled_from(["add", "add", "hit", "evict", "remove", "replace", "recost"])):
+            case "add":
+                link = Link(data.draw(st.integers(1, 5000)))
+                policy.add(link, data.draw(st.integers(0, 30)))
+                held.append(link)
+            case "evict":
+                victim = policy.evict()
+                assert (victim is None) == (not held)
+                if victim is not None:
+                    held.remove(victim)
+                    policy.haunt(data.draw(st.integers(0, 30)), victim.cost)
+            case action if held:
+                at = data.draw(st.integers(0, len(held) - 1))
+                if action == "hit":
+                    held[at].visited = True
+                elif action == "remove":
+                    policy.remove(held.pop(at))
+                elif action == "recost":
+                    policy.recost(held[at], data.draw(st.integers(1, 5000)))
+                else:
+                    new = Link(data.draw(st.integers(1, 5000)))
+                    policy.replace(held[at], new)
+                    held[at] = new
+        queues = [policy._small, *policy._main]
+        assert policy.bytes == sum(link.cost for link in held) == sum(queue.bytes for queue in queues)
+        assert policy.links == len(held)
+        assert {id(link) for queue in queues for link in queue} == {id(link) for link in held}
+        for queue in policy._main:
+            worths = [link.worth for link in queue]
+            assert worths == sorted(worths)
+
+
+def test_ghost_lasts_for_its_window_and_is_taken_once() -> None:
+    ghosts = Ghosts()
+    ghosts.add(1, 1024)
+    assert ghosts.take(1, 4096)
+    assert not ghosts.take(1, 4096)
+    ghosts.add(2, 1024)
+    ghosts.add(3, 100 * 1024)
+    assert not ghosts.take(2, 50 * 1024)
+
+
+def test_ghosts_grow_with_what_is_held() -> None:
+    ghosts = Ghosts(16)
+    ghosts.fit(10)
+    assert len(ghosts) == 16
+    ghosts.fit(17)
+    assert len(ghosts) == 32

@@ -35,7 +35,7 @@ from edgeproxy.caching.stale import (
 from edgeproxy.caching.storability import authorized_reuse_allowed, storable
 from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.caching.targeted import binding
-from edgeproxy.caching.validation import freshen, same_as_head
+from edgeproxy.caching.validation import freshen, freshens, same_as_head
 from edgeproxy.wire.heads import RequestHead, ResponseHead
 
 __all__ = [
@@ -205,7 +205,8 @@ def on_response(
     if head.status == 304:
         if validated is None:
             return Relay(Reason.NOT_MODIFIED) if conditionals_forwarded else Unusable(Reason.UNASKED)
-        return _freshened(request, head, validated, policy, asked_at, now, stamp, Reason.VALIDATED)
+        reason = Reason.VALIDATED if freshens(validated, head) else Reason.CONFIRMED
+        return _freshened(request, head, validated, policy, asked_at, now, stamp, reason)
     if head.status in SERVER_ERRORS and validated is not None:
         stale = _without_validation(request, validated, policy, now, Occasion.ANSWERED_ERROR, soft_purged)
         if isinstance(stale, UseStale):

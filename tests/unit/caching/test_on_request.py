@@ -413,4 +413,4 @@ def test_once_stale_always_stale(value: str, policy: CachePolicy, after: float, 
     first = on_request(get(), response, policy, T0 + after)
     then = on_request(get(), response, policy, T0 + after + more)
     order = {UseStored: 0, UseStaleAndRevalidate: 1, Validate: 2}
-    assert order[type(then)] >= order[type(first)]  # type: ignore[index]
+    assert order[type(then)] >= order[type(first)]

@@ -52,7 +52,6 @@ def parse_date(value: bytes, now: float | None = None) -> float | None:
     return seconds
 
 
-@lru_cache(maxsize=1024)
 def format_date(seconds: float) -> bytes:
     """The IMF-fixdate of that second.
 
@@ -60,7 +59,12 @@ def format_date(seconds: float) -> bytes:
     """
     if not -_EPOCH * _DAY < seconds < _MAX_SECONDS:
         raise ValueError(f"no HTTP date for {seconds!r}")
-    days, rest = divmod(int(seconds // 1), _DAY)
+    return _format(int(seconds // 1))
+
+
+@lru_cache(maxsize=64)  # nearly always of now
+def _format(seconds: int) -> bytes:
+    days, rest = divmod(seconds, _DAY)
     day = date.fromordinal(_EPOCH + days)
     hour, rest = divmod(rest, 3600)
     return b"%s, %02d %s %04d %02d:%02d:%02d GMT" % (

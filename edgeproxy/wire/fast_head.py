@@ -101,25 +101,3 @@ match_plain = compile_plain(HeadLimits())
 """Method, target and host of a plain head, all normalised; None where it is to be read the slow way.
 
 `data` is one head, blank line included. The target is in origin-form."""
-
-
-def compile_field(name: bytes) -> Callable[[bytes], bytes | None]:
-    """A function from a head that `match_plain` accepted to the combined value of one field.
-
-    The same value as `Fields.get`, without parsing the rest; None where the field is absent.
-    `name` is lower-case.
-    """
-    letters = b"".join(
-        b"[%c%c]" % (byte - 32, byte) if 97 <= byte <= 122 else re.escape(b"%c" % byte) for byte in name
-    )
-    find = re.compile(rb"\n" + letters + rb":[ \t]*+([^\r]*)").findall
-
-    def field(data: bytes) -> bytes | None:
-        values: list[bytes] = find(data)
-        if not values:
-            return None
-        if len(values) == 1:
-            return values[0].rstrip(b" \t")
-        return b", ".join([value.rstrip(b" \t") for value in values])
-
-    return field

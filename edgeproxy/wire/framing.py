@@ -98,6 +98,8 @@ def keep_alive(head: RequestHead | ResponseHead) -> bool:
 
     True needs a body that ends before the connection does.
     """
+    if b"connection" not in head.fields.index:
+        return head.minor > 0
     options = connection_options(head.fields)
     if b"close" in options:
         return False

@@ -22,10 +22,10 @@ Buffer = bytes | bytearray
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t -~\x80-\xff]*))?\r\n")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
-_FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(rb"(?<![ \t])[ \t]*+\r\n[ \t]+")
 _SPACE_BEFORE_COLON = re.compile(rb"(?m)^([^:\s]+)[ \t]+:")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_LENGTH_LINE = re.compile(rb"(?i)\r\ncontent-length[ \t]*:[ \t]*([^\r]*?)[ \t]*(?=\r\n)")
+_LENGTH_LINE = re.compile(rb"(?i)\r\ncontent-length[ \t]*+:([^\r]*+)(?=\r\n)")
 _CODING_LINE = re.compile(rb"(?i)\r\ntransfer-encoding[ \t]*:")
 
 
@@ -38,8 +38,7 @@ class _Lines:
         self.raw: list[RawField] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # llhttp keeps the blanks after a value; nearly none has any.
-        self.raw.append((name, value.rstrip(b" \t") if value[-1:] in b" \t" else value))
+        self.raw.append((name, value))
 
 
 def find_response_head_end(buffer: Buffer, start: int = 0, scanned: int = 0, bare_lf: bool = False) -> int:
@@ -87,9 +86,13 @@ def _parse(data: bytes, limits: HeadLimits) -> ResponseHead:
         pass  # the head is complete; whether to upgrade is not decided here
     except HttpParserError as error:
         raise BadResponse(f"malformed response: {error}") from error
-    if len(lines.raw) > limits.max_fields:
+    raw = lines.raw
+    if len(raw) > limits.max_fields:
         raise BadResponse("too many header fields in the response")
-    return ResponseHead(int(status), reason, int(minor), Fields(lines.raw))
+    start = match.end()
+    if data.find(b" \r\n", start) >= 0 or data.find(b"\t\r\n", start) >= 0:
+        raw = [(name, value.rstrip(b" \t")) for name, value in raw]  # llhttp keeps them
+    return ResponseHead(int(status), reason, int(minor), Fields(raw))
 
 
 # --- repairs ----------------------------------------------------------------------
@@ -133,7 +136,7 @@ def _repair(data: bytes, lenient: frozenset[str]) -> bytes:
     for name, repair in _REPAIRS.items():
         if name in lenient:
             data = repair(data)
-    lengths = _LENGTH_LINE.findall(data)
+    lengths = [length.strip(b" \t") for length in _LENGTH_LINE.findall(data)]
     if len(lengths) > 1 and len(set(lengths)) == 1:
         first = _LENGTH_LINE.search(data)
         assert first is not None

@@ -47,7 +47,7 @@ def response_head_bytes(status: int, reason: bytes, fields: Iterable[RawField], 
 
 def field_lines(fields: Iterable[RawField]) -> bytes:
     """The field lines, each with its CRLF; raises ValueError where one would end early."""
-    lines = [b"%s: %s" % line for line in fields]
+    lines = [b": ".join(line) for line in fields]
     if not lines:
         return b""
     joined = b"\r\n".join(lines) + b"\r\n"

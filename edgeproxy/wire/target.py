@@ -44,6 +44,7 @@ class Target:
 _VISIBLE = re.compile(rb"[!-~]+")
 # Nothing to do for these: no escape, no empty segment, none that begins with a dot, no backslash.
 _PLAIN_PATH = re.compile(rb"/(?:[!\"$&-\-0-9:->@-\[\]-~][!\"$&-.0-9:->@-\[\]-~]*+/?)*+")
+_PLAIN_QUERY = re.compile(rb"[!\"$&-~]*+")
 _ABSOLUTE = re.compile(rb"(?i:(https?))://([^/?#]*)([^?#]*)(?:\?([^#]*))?")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _SLASHES = re.compile(rb"//+")
@@ -110,9 +111,10 @@ def normalise_path(path: bytes) -> bytes:
 
 def normalise_query(query: bytes) -> bytes:
     """A query without needless escapes; raises BadRequest."""
-    if query:
-        _check_visible(query)
-    return _ESCAPE.sub(_unescape, query) if b"%" in query else query
+    if _PLAIN_QUERY.fullmatch(query):
+        return query
+    _check_visible(query)
+    return _ESCAPE.sub(_unescape, query)
 
 
 def _absolute(uri: bytes, method: bytes) -> Target:

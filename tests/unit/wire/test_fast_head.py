@@ -6,7 +6,6 @@ from edgeproxy.errors import BadRequest
 from edgeproxy.wire.fast_head import (
     MAX_LINES_BEFORE_HOST,
     NOT_PLAIN,
-    compile_field,
     compile_plain,
     match_plain,
 )
@@ -161,19 +160,6 @@ class TestLimits:
             if match(data):
                 assert len(parse_request_head(data, b"http", limits).fields) == count <= most
         assert match(head()) is not None
-
-
-class TestField:
-    @pytest.mark.parametrize("name", [b"accept-encoding", b"cookie", b"host", b"x-none", b"accept"])
-    def test_is_what_the_slow_way_reads(self, name: bytes) -> None:
-        assert compile_field(name)(PLAIN) == parse_request_head(PLAIN, b"http", LIMITS).fields.get(name)
-
-    def test_lines_are_combined(self) -> None:
-        data = head(
-            b"/", b"a", b"ACCEPT-encoding: gzip \t", b"X: y", b"accept-Encoding:br", b"Accept-Encoding:"
-        )
-        expected = parse_request_head(data, b"http", LIMITS).fields.get(b"accept-encoding")
-        assert compile_field(b"accept-encoding")(data) == expected == b"gzip, br, "
 
 
 LINES = st.lists(

@@ -8,7 +8,6 @@ from edgeproxy.wire.heads import RequestHead
 from edgeproxy.wire.limits import HeadLimits
 from edgeproxy.wire.request_head import (
     METHODS,
-    early_refusal,
     find_head_end,
     looks_hopeless,
     parse_request_head,
@@ -237,7 +236,6 @@ class TestEnd:
             buffer.append(byte)
             assert find_head_end(buffer, 0, scanned) == find_head_end(buffer) == -1
             assert not looks_hopeless(buffer)
-            assert early_refusal(buffer, 0, LIMITS) is None
         assert find_head_end(data, 0, len(buffer)) == len(data)
         assert parse(data) == parse(BROWSER)
 
@@ -289,24 +287,13 @@ HOPEFUL = {
 def test_junk_is_refused_without_waiting_for_more(buffer: bytes) -> None:
     assert looks_hopeless(buffer)
     assert looks_hopeless(bytearray(b"ok" + buffer), 2)
-    refused = early_refusal(buffer, 0, LIMITS)
-    assert refused is not None
-    assert refused.status == 400
 
 
 @pytest.mark.parametrize("buffer", HOPEFUL.values(), ids=HOPEFUL.keys())
 def test_the_start_of_a_request_is_waited_for(buffer: bytes) -> None:
+    assert not looks_hopeless(b"\n" + buffer, 1)
+    assert not looks_hopeless(b"\r" + buffer, 1)
     assert not looks_hopeless(buffer)
-    assert early_refusal(buffer, 0, LIMITS) is None
-
-
-def test_an_endless_head_is_refused_early() -> None:
-    limits = HeadLimits(max_target=100, max_head=1000)
-    line = early_refusal(b"GET /" + b"a" * 200, 0, limits)
-    fields = early_refusal(b"GET / HTTP/1.1\r\nX: " + b"a" * 1000, 0, limits)
-    assert line is not None
-    assert fields is not None
-    assert (line.status, fields.status) == (414, 431)
 
 
 @given(st.binary(max_size=60), st.integers(0, len(BROWSER)))

@@ -1,7 +1,10 @@
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeproxy.config.upstreams import Lenient
 from edgeproxy.errors import BadResponse
 from edgeproxy.wire.heads import ResponseHead
 from edgeproxy.wire.limits import HeadLimits
@@ -144,6 +147,15 @@ FORGIVEN = {
 
 
 class TestLenient:
+    def test_is_what_the_config_offers(self) -> None:
+        assert set(get_args(Lenient)) == LENIENCIES
+
+    def test_a_run_of_blanks_costs_no_more_than_its_length(self) -> None:
+        # Both repairs were once quadratic in it.
+        lines = (b"Content-Length: 5" + b" " * 16000 + b"x", b"X: y" + b" " * 16000 + b"\0")
+        with pytest.raises(BadResponse):
+            parse(head(b"HTTP/1.1 200 OK", *lines), "obs_fold", "length_with_coding")
+
     def test_each_leniency_has_a_case(self) -> None:
         assert set(FORGIVEN) == LENIENCIES
 

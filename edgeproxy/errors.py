@@ -50,6 +50,14 @@ class ClientGone(EdgeProxyError):
     proxy_error = "http_request_error"
 
 
+class NotStored(EdgeProxyError):
+    """`only-if-cached`, and nothing stored can be used (RFC 9111 §5.2.1.7)."""
+
+    source = Source.DOWNSTREAM
+    status = 504
+    proxy_error = "http_request_denied"
+
+
 # --- upstream -------------------------------------------------------------------
 
 

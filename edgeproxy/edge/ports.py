@@ -28,6 +28,14 @@ class Client:
     trusted: bool = False
 
 
+class ClientBody(RequestBody, Protocol):
+    """A request's body, with the bound that a route puts on it."""
+
+    def limit(self, size: int) -> None:
+        """Take at most that many bytes in all; 0 for no bound. Raises BadRequest 413."""
+        ...
+
+
 def nothing() -> None:
     """The callback of those who wait for nothing."""
 
@@ -37,10 +45,14 @@ class Downstream(Protocol):
 
     head: RequestHead
     client: Client
-    body: RequestBody | None
     on_writable: Callable[[], None]  # called when `writable` turns true
     on_gone: Callable[[], None]  # called when `gone` turns true
     done: "asyncio.Future[None]"  # resolved when the response ended, was aborted, or the client left
+
+    @property
+    def body(self) -> ClientBody | None:
+        """The request's body, if it has one."""
+        ...
 
     @property
     def writable(self) -> bool:
@@ -58,6 +70,11 @@ class Downstream(Protocol):
         ...
 
     @property
+    def status(self) -> int:
+        """The status that was written; 0 before."""
+        ...
+
+    @property
     def sent(self) -> int:
         """Bytes of body handed to the transport."""
         ...
@@ -70,7 +87,7 @@ class Downstream(Protocol):
         """Write the final head; `length` is the body's in bytes, None where unknown."""
         ...
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write a piece of the body, whether or not `writable`."""
         ...
 
@@ -80,6 +97,10 @@ class Downstream(Protocol):
 
     def abort(self) -> None:
         """Cut the connection: the client must see that the body is not complete."""
+        ...
+
+    def switch(self, head: ResponseHead) -> None:
+        """Write the head of a 101 (RFC 9110 §7.8)."""
         ...
 
     def take_over(self) -> tuple[asyncio.Transport, bytes]:

@@ -18,7 +18,7 @@ class RequestBodyReader:
     """Frames a body and hands it on piece by piece (RFC 9112 §6).
 
     Bytes that arrive before `attach` or while paused are kept up to `HIGH_WATER`; beyond,
-    `pause_reading` is asked for. `max_size` in bytes, 0 for none.
+    `pause_reading` is asked for.
     """
 
     __slots__ = (
@@ -44,7 +44,6 @@ class RequestBodyReader:
     def __init__(
         self,
         length: int | None,
-        max_size: int,
         pause_reading: Callable[[], None],
         resume_reading: Callable[[], None],
         first: Callable[[], None] | None = None,
@@ -53,7 +52,7 @@ class RequestBodyReader:
         self.length = length
         self._left = length or 0
         self._decoder = ChunkedDecoder(MAX_TRAILER) if length is None else None
-        self._max = max_size
+        self._max = 0
         self._seen = 0
         self.complete = length == 0
         self.error: EdgeProxyError | None = None
@@ -75,10 +74,14 @@ class RequestBodyReader:
 
     # --- from the client's socket
 
+    def wants_more(self) -> bool:
+        """Whether bytes of the connection still belong to this body."""
+        return not self.complete
+
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the connection; what lies beyond the body comes back.
 
-        Raises BadRequest (400 for broken framing, 413 beyond `max_size`).
+        Raises BadRequest (400 for broken framing, 413 beyond the limit).
         """
         if self._decoder is None:
             piece, rest = (data, b"") if len(data) <= self._left else (data[: self._left], data[self._left :])
@@ -133,6 +136,16 @@ class RequestBodyReader:
         """The consumer takes more."""
         self._paused = False
         self._flush()
+
+    def limit(self, size: int) -> None:
+        """Take at most that many bytes in all; 0 for no bound. Raises BadRequest 413."""
+        self._max = size
+        if size and max(self.length or 0, self._seen) > size:
+            raise BadRequest(f"request body over {size} bytes", 413)
+
+    def shorten(self, size: int) -> None:
+        """Take at most `size` more bytes before BadRequest."""
+        self._max = self._seen + size
 
     def discard(self) -> None:
         """Nobody wants the rest: read it past everyone, so that the connection can go on."""

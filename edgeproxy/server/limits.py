@@ -1,22 +1,22 @@
 """Limits of a client connection, as plain numbers a worker can compare with.
 
-Must not know where they were configured.
+Must not know sockets.
 """
 
 from dataclasses import dataclass
 
+from edgeproxy.config.model import Config
 from edgeproxy.wire.limits import HeadLimits
 
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """Sizes in bytes, durations in seconds; 0 switches `max_body` and `per_client` off.
+    """Sizes in bytes, durations in seconds; 0 switches `per_client` off.
 
     `connections` and `per_client` are this worker's share.
     """
 
     head: HeadLimits
-    max_body: int = 1 << 30
     header_timeout: float = 10.0
     body_timeout: float = 30.0
     idle_timeout: float = 75.0
@@ -25,3 +25,18 @@ class ClientLimits:
     per_client: int = 0
     pipelined: int = 64 * 1024
     linger: int = 256 * 1024
+
+
+def client_limits(config: Config, workers: int) -> ClientLimits:
+    """The limits of one of `workers` that share the node's."""
+    limits = config.server.limits
+    return ClientLimits(
+        head=HeadLimits(limits.max_target_size, limits.max_head_size, limits.max_fields),
+        header_timeout=limits.header_timeout,
+        body_timeout=limits.body_timeout,
+        idle_timeout=limits.idle_timeout,
+        write_timeout=limits.write_timeout,
+        connections=-(-limits.max_connections // workers),
+        per_client=-(-limits.max_connections_per_client // workers),
+        pipelined=limits.max_pipelined_bytes,
+    )

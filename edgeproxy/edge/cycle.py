@@ -1,0 +1,144 @@
+"""The life of one request that the fast path did not answer: each step one method, in order.
+
+Must not know sockets. Decisions are `caching.decide`'s; this carries them out.
+"""
+
+import asyncio
+import logging
+from math import floor
+from typing import assert_never
+
+from edgeproxy.caching import decide
+from edgeproxy.caching.decide import Forward, OnlyIfCachedMiss, UseStaleAndRevalidate, UseStored, Validate
+from edgeproxy.caching.reasons import Fwd
+from edgeproxy.clock import Clock
+from edgeproxy.edge.deliver import How
+from edgeproxy.edge.forward import Forwarder
+from edgeproxy.edge.ledger import Ledger, Note, Outcome
+from edgeproxy.edge.lookup import NOTHING, Lookup
+from edgeproxy.edge.outgoing import upgrade_of
+from edgeproxy.edge.ports import Downstream
+from edgeproxy.edge.request import Plan, Request
+from edgeproxy.errors import BadRequest, EdgeProxyError, NotStored
+
+_log = logging.getLogger("edgeproxy.edge")
+
+
+class Cycle:
+    """Serves requests by a plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        lookup: Lookup,
+        forwarder: Forwarder,
+        ledger: Ledger,
+        clock: Clock,
+    ) -> None:
+        self.plan = plan
+        self._lookup = lookup
+        self._forwarder = forwarder
+        self._ledger = ledger
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Cycle {self._lookup!r} {self._forwarder!r}>"
+
+    async def serve(self, out: Downstream, received: float) -> None:
+        """Answer one request, whatever happens; returns when the client has its answer."""
+        plan = self.plan
+        note = Note(received)
+        try:
+            await self._serve(out, plan, note)
+        except EdgeProxyError as error:
+            note.outcome = Outcome.ERROR
+            note.reason = error.proxy_error
+            plan.deliver.error(out, error, self._clock.wall())
+        except asyncio.CancelledError:
+            out.abort()
+            raise
+        except Exception:
+            _log.exception("internal error while serving %s", out.head.target.uri.decode("latin-1"))
+            note.outcome = Outcome.ERROR
+            plan.deliver.error(out, EdgeProxyError("internal error"), self._clock.wall())
+        finally:
+            if not out.done.done() and not out.gone:
+                await out.done
+            self._ledger.finished(out, out.status or 499, note)
+
+    async def _serve(self, out: Downstream, plan: Plan, note: Note) -> None:
+        head = out.head
+        plan.outgoing.check_loop(head)
+        route = plan.router.match(head.target, head.method)
+        if route is None:
+            raise BadRequest("no route for this host and path", 404)
+        note.route = route.name
+        if out.body is not None:
+            out.body.limit(plan.max_body if route.max_body_size is None else route.max_body_size)
+        to = route.redirect(head.target)
+        if to is not None:
+            note.outcome = Outcome.BYPASS
+            plan.deliver.redirect(out, to, route.redirect_status, self._clock.wall())
+            return
+        upstream = plan.upstreams[route.upstream or ""]
+        note.upstream = upstream.name
+        request = Request(out, plan, route, upstream, note)
+        upgrade = upgrade_of(out)
+        if upgrade is not None:
+            await self._forwarder.upgrade(request, upgrade)
+        elif not route.policy.enabled:
+            request.fwd = Fwd.BYPASS
+            await self._forwarder.alone(request)
+        else:
+            await self._cached(request)
+
+    # --- look up, decide
+
+    async def _cached(self, request: Request) -> None:
+        head, route = request.head, request.route
+        found = NOTHING
+        if head.method in (b"GET", b"HEAD"):
+            found = self._lookup.in_memory(request.key, head, route.policy)
+            if found.stored is None and self._lookup.shared is not None:
+                vain = self._forwarder.vain(request.key)
+                if not vain:
+                    found = await self._lookup.in_shared(request.key, head, route.policy, found)
+        request.found = found
+        now = self._clock.wall()
+        decision = decide.on_request(
+            head,
+            found.stored,
+            route.policy,
+            now,
+            soft_purged=found.soft_purged,
+            vary_miss=found.stored is None and found.others,
+        )
+        request.note.reason = request.why = decision.reason
+        match decision:
+            case UseStored():
+                self._hit(request, decision)
+            case UseStaleAndRevalidate():
+                self._hit(request, decision)
+                self._forwarder.revalidate(request, decision.stored)
+            case Validate():
+                request.fwd = decision.fwd
+                await self._forwarder.together(request, decision.stored)
+            case Forward():
+                request.fwd = decision.fwd
+                if decision.store and b"range" not in head.fields:
+                    await self._forwarder.together(request, None)
+                else:
+                    await self._forwarder.alone(request)
+            case OnlyIfCachedMiss():
+                raise NotStored("not stored, and the request wants nothing else (only-if-cached)")
+            case _:
+                assert_never(decision)
+
+    def _hit(self, request: Request, decision: UseStored | UseStaleAndRevalidate) -> None:
+        stored = decision.stored
+        stale = decision.ttl < 0
+        request.note.outcome = Outcome.STALE if stale else Outcome.HIT
+        request.note.saved = stored.origin_seconds
+        how = How(ttl=floor(decision.ttl), detail=decision.reason)
+        request.plan.deliver.stored(request.out, stored, request.route, decision.age, how)

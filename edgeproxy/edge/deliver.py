@@ -1,0 +1,185 @@
+"""Responses to clients: stored, growing, relayed, or made here; whole, in part, or not modified.
+
+Must not know why: decisions come from `caching.decide` by way of the cycle.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from edgeproxy.caching.build import make_stored
+from edgeproxy.caching.cache_status import member
+from edgeproxy.caching.policy import CachePolicy
+from edgeproxy.caching.preconditions import CONDITIONALS, Precondition, evaluate, not_modified_fields
+from edgeproxy.caching.ranges import (
+    Parts,
+    Unsatisfiable,
+    Whole,
+    multipart_end,
+    multipart_fields,
+    part_fields,
+    part_head,
+    select_ranges,
+    slice_body,
+)
+from edgeproxy.caching.reasons import Fwd
+from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.edge.fill import Fill
+from edgeproxy.edge.heads import Heads, reason_of
+from edgeproxy.edge.ports import Downstream
+from edgeproxy.edge.reader import pour
+from edgeproxy.edge.routing import Route
+from edgeproxy.errors import EdgeProxyError
+from edgeproxy.wire.fields import Fields, RawField
+from edgeproxy.wire.heads import ResponseHead
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a response came about, for Cache-Status (RFC 9211 §2)."""
+
+    fwd: Fwd | None = None  # None: a hit
+    fwd_status: int | None = None
+    stored: bool = False
+    collapsed: bool = False
+    ttl: int | None = None
+    detail: str = ""
+
+
+class Deliver:
+    """Starts responses towards clients; bodies flow on by themselves."""
+
+    __slots__ = ("_heads", "_name")
+
+    def __init__(self, heads: Heads, name: str) -> None:
+        self._heads = heads
+        self._name = name.encode()
+
+    def __repr__(self) -> str:
+        return f"<Deliver {self._name!r}>"
+
+    def cache_status(self, how: How, policy: CachePolicy, key: bytes | None) -> bytes:
+        """This cache's member of Cache-Status."""
+        return member(
+            self._name,
+            hit=how.fwd is None,
+            fwd=how.fwd,
+            fwd_status=how.fwd_status,
+            stored=how.stored,
+            collapsed=how.collapsed,
+            ttl=how.ttl,
+            key=key if policy.show_key else None,
+            detail=how.detail.encode() if policy.show_detail and how.detail else None,
+        )
+
+    def stored(
+        self,
+        out: Downstream,
+        stored: StoredResponse,
+        route: Route,
+        age: int,
+        how: How,
+        private: tuple[RawField, ...] = (),
+    ) -> None:
+        """Answer from a stored whole response: 200, 206, 304, 412 or 416 (RFC 9110 §13.2.2).
+
+        `private` are fields for this client alone.
+        """
+        fields = self._heads.stored(stored, route)
+        tail = (*private, *self._heads.from_cache(age, self.cache_status(how, route.policy, stored.key)))
+        request = out.head
+        precondition = evaluate(request, stored)
+        if precondition is not Precondition.PROCEED:
+            self._precondition(out, precondition, fields, tail)
+            return
+        match select_ranges(request, stored):
+            case Whole():
+                out.start(stored.status, stored.reason, (*fields.raw, *tail), stored.size)
+                pour(stored.body if request.method != b"HEAD" else (), out)
+            case Unsatisfiable() as unsatisfiable:
+                lines = [*tail, (b"Content-Range", unsatisfiable.content_range), (b"Content-Length", b"0")]
+                out.start(416, reason_of(416), lines, 0)
+                out.end()
+            case Parts() as parts:
+                self._parts(out, parts, stored, fields, tail)
+
+    @staticmethod
+    def _precondition(
+        out: Downstream, precondition: Precondition, fields: Fields, tail: tuple[RawField, ...]
+    ) -> None:
+        if precondition is Precondition.NOT_MODIFIED:
+            out.start(304, b"Not Modified", (*not_modified_fields(fields).raw, *tail), None)
+        else:
+            out.start(412, b"Precondition Failed", (*tail, (b"Content-Length", b"0")), 0)
+        out.end()
+
+    @staticmethod
+    def _parts(
+        out: Downstream, parts: Parts, stored: StoredResponse, fields: Fields, tail: tuple[RawField, ...]
+    ) -> None:
+        segments: list[bytes | memoryview] = []
+        if len(parts.ranges) == 1:
+            fields = part_fields(fields, parts.ranges[0], stored.size)
+            segments.extend(slice_body(stored.body, parts.ranges[0]))
+        else:
+            boundary = secrets.token_hex(16).encode()
+            content_type = fields.get(b"content-type")
+            fields = multipart_fields(fields, parts, stored.size, boundary)
+            for wanted in parts.ranges:
+                segments.append(part_head(wanted, stored.size, content_type, boundary))
+                segments.extend(slice_body(stored.body, wanted))
+            segments.append(multipart_end(boundary))
+        out.start(206, b"Partial Content", (*fields.raw, *tail), sum(map(len, segments)))
+        pour(segments, out)
+
+    def growing(self, out: Downstream, fill: Fill, how: How, now: float) -> None:
+        """Answer from a fill as it grows, or with a 304 where the client has it already."""
+        head = fill.head
+        assert head is not None
+        route = fill.job.route
+        status = self.cache_status(how, route.policy, fill.job.key)
+        lines = self._heads.relayed(head, route, status, now)
+        if fill.job.store and not CONDITIONALS.isdisjoint(out.head.fields.index):
+            job = fill.job
+            candidate = make_stored(
+                job.request, head, b"", job.request_time, now, route.policy, job.stamp, job.key
+            )
+            precondition = evaluate(out.head, candidate)
+            if precondition is not Precondition.PROCEED:
+                self._precondition(out, precondition, Fields(lines), ())
+                return
+        out.start(head.status, head.reason, lines, body_length(head))
+        if out.head.method == b"HEAD" or head.status in (204, 304):
+            out.end()
+        else:
+            fill.join(out)
+
+    def error(self, out: Downstream, error: EdgeProxyError, now: float) -> None:
+        """Answer with an error made here; where a head is out already, cut the connection."""
+        if out.started:
+            out.abort()
+            return
+        lines, body = self._heads.error(error, now)
+        out.start(error.status, reason_of(error.status), lines, len(body))
+        out.write(body)
+        out.end()
+
+    def redirect(self, out: Downstream, to: bytes, status: int, now: float) -> None:
+        """Send the client elsewhere."""
+        body = b"%d %s: %s\n" % (status, reason_of(status), to)
+        lines = [
+            *self._heads.dated(now),
+            (b"Location", to),
+            (b"Content-Type", b"text/plain; charset=utf-8"),
+            (b"Content-Length", b"%d" % len(body)),
+        ]
+        out.start(status, reason_of(status), lines, len(body))
+        out.write(body)
+        out.end()
+
+
+def body_length(head: ResponseHead) -> int | None:
+    """The length that the origin announced, in bytes; None where it is framed otherwise."""
+    values = head.fields.get_all(b"content-length")
+    if b"transfer-encoding" in head.fields or not values:
+        return None
+    return int(values[0]) if values[0].isdigit() else None

@@ -1,0 +1,297 @@
+"""Fresh hits in memory, answered inside `data_received`: no await, no task, one write.
+
+Must not answer what `caching.decide` would not answer "use the stored response": a property test
+holds the two together. Bytes of a head seen before lead straight to their answer; new ones are
+recognised by `wire.fast_head`.
+"""
+
+import re
+
+from edgeproxy.caching.age import current_age
+from edgeproxy.caching.cache_status import member
+from edgeproxy.caching.decide import UseStored, on_request
+from edgeproxy.caching.key import cache_key
+from edgeproxy.caching.policy import CachePolicy
+from edgeproxy.caching.preconditions import Precondition, evaluate, not_modified_fields
+from edgeproxy.caching.reasons import Reason
+from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.edge.heads import Heads
+from edgeproxy.edge.hot import Hot, Wire
+from edgeproxy.edge.ledger import Ledger, Outcome
+from edgeproxy.edge.lookup import Lookup
+from edgeproxy.edge.outgoing import forwarded_scheme
+from edgeproxy.edge.routing import Route, Router
+from edgeproxy.errors import BadRequest
+from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.store.memory import Node
+from edgeproxy.telemetry.counters import Counters
+from edgeproxy.wire.fast_head import NOT_PLAIN, compile_plain
+from edgeproxy.wire.fields import Fields
+from edgeproxy.wire.heads import RequestHead
+from edgeproxy.wire.limits import HeadLimits
+from edgeproxy.wire.request_head import parse_request_head
+from edgeproxy.wire.serialise import response_head_bytes
+from edgeproxy.wire.target import Target
+
+NO_FIELDS = Fields()
+_IF_NONE_MATCH = re.compile(rb"\r\nif-none-match:", re.IGNORECASE)
+_UNPLAIN = NOT_PLAIN - {b"host", b"if-none-match"}
+HOT_OVERHEAD = 700
+"""Bytes that a serialised answer costs beyond its head; its body is the stored one."""
+MOST_HEAD = 4096
+"""Bytes of the longest head that is remembered."""
+HEAD_OVERHEAD = 150
+"""Bytes that a remembered head costs beyond its own."""
+
+
+class Heats:
+    """The serialised answers of one stored response: plain, HEAD, 304. Hangs on its node."""
+
+    __slots__ = ("generation", "get", "head", "not_modified")
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.get: Hot | None = None
+        self.head: Hot | None = None
+        self.not_modified: Hot | None = None
+
+    def die(self) -> None:
+        """Let all go."""
+        for hot in (self.get, self.head, self.not_modified):
+            if hot is not None:
+                hot.die()
+
+
+def on_evict(node: Node) -> None:
+    """For the memory tier: what was serialised dies with its node."""
+    if isinstance(node.hot, Heats):
+        node.hot.die()
+
+
+class FastPath:
+    """The fast path of one scheme, and of peers that are or are not `trusted` to name another.
+
+    `now` is the coarse wall clock, moved by its owner; `budget` in bytes is what remembered heads
+    may take.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_generation",
+        "_heads",
+        "_ints",
+        "_ledger",
+        "_limits",
+        "_lookup",
+        "_match",
+        "_memory",
+        "_names",
+        "_old",
+        "_purges",
+        "_remembered",
+        "_router",
+        "_scheme",
+        "_seq",
+        "_touched",
+        "_trusted",
+        "last",
+        "now",
+    )
+
+    def __init__(
+        self,
+        *,
+        scheme: bytes,
+        trusted: bool,
+        lookup: Lookup,
+        purges: PurgeTable,
+        counters: Counters,
+        ledger: Ledger,
+        budget: int,
+        now: float,
+    ) -> None:
+        # shared
+        self._scheme = scheme
+        self._trusted = trusted
+        self._lookup = lookup
+        self._memory = lookup.memory
+        self._purges = purges
+        self._seq = purges.seq
+        self._ints = counters.ints
+        self._ledger = ledger
+        self._touched: list[Hot] = []
+        self.last: Hot | None = None
+        # rules
+        self._router: Router | None = None
+        self._names: Heads | None = None
+        self._limits = HeadLimits()
+        self._match = compile_plain(self._limits)
+        self._generation = 0
+        # memo: two generations of remembered heads
+        self._heads: dict[bytes, Hot] = {}
+        self._old: dict[bytes, Hot] = {}
+        self._remembered = 0
+        self._budget = budget
+        self.now = now
+
+    def __repr__(self) -> str:
+        return f"<FastPath {self._scheme!r} heads={len(self._heads)}+{len(self._old)}>"
+
+    def follow(self, router: Router, names: Heads, limits: HeadLimits, generation: int) -> None:
+        """Answer by these rules from now on; what was serialised by others is not used again."""
+        self._router = router
+        self._names = names
+        self._limits = limits
+        self._match = compile_plain(limits)
+        self._generation = generation
+        self._heads.clear()
+        self._old.clear()
+        self._remembered = 0
+
+    def answer(self, data: bytes) -> Wire | None:
+        """The whole answer to the head `data`, or None: then it is to be served the slow way."""
+        hot = self._heads.get(data)
+        if hot is None:
+            hot = self._learn(data)
+            if hot is None:
+                return None
+        if (self.now >= hot.valid_until or self._seq[0] != hot.purge_seq) and not hot.renew(
+            self.now, self._purges
+        ):
+            self._heads.pop(data, None)
+            return None
+        hot.node.visited = True  # type: ignore[union-attr]  # a renewed one has its node
+        self._ints[hot.requests_slot] += 1
+        if not hot.hits:
+            self._touched.append(hot)
+        hot.hits += 1
+        self.last = hot
+        return hot.wire
+
+    def fold(self) -> None:
+        """Add what hits since the last time mean for the other metrics; to be called now and then."""
+        touched, self._touched = self._touched, []
+        for hot in touched:
+            hits, hot.hits = hot.hits, 0
+            self._ledger.hits(hot.route, hits, hits * hot.sent, hits * hot.saved)
+
+    # --- learning
+
+    def _learn(self, data: bytes) -> Hot | None:
+        """What answers these bytes, if anything does; remembered for the next time."""
+        hot = self._old.get(data)
+        if hot is None or hot.node is None:
+            hot = self._recognise(data)
+            if hot is None:
+                return None
+        size = len(data) + HEAD_OVERHEAD
+        if size <= MOST_HEAD:
+            self._heads[data] = hot
+            self._remembered += size
+            if self._remembered > self._budget // 2:
+                self._old, self._heads, self._remembered = self._heads, {}, 0
+        return hot
+
+    def _recognise(self, data: bytes) -> Hot | None:
+        match = self._match(data)
+        if match is None:
+            return self._conditional(data) if _IF_NONE_MATCH.search(data) else None
+        method, written, host = match
+        path, mark, query = written.partition(b"?")
+        target = Target(self._scheme_of(data), host, path, query if mark else None)
+        return self._hot(RequestHead(method, target, 1, NO_FIELDS), data)
+
+    def _conditional(self, data: bytes) -> Hot | None:
+        """A request plain but for If-None-Match, which a 304 or the whole answers."""
+        if data.find(b"\r\n\r\n") != len(data) - 4:
+            return None
+        try:
+            head = parse_request_head(data, self._scheme_of(data), self._limits)
+        except BadRequest:
+            return None
+        if head.method != b"GET" or head.minor != 1 or not _UNPLAIN.isdisjoint(head.fields.index):
+            return None
+        if (head.fields.get(b"connection") or b"keep-alive").lower() != b"keep-alive":
+            return None
+        return self._hot(head, b"")
+
+    def _scheme_of(self, data: bytes) -> bytes:
+        return forwarded_scheme(data, self._scheme) if self._trusted else self._scheme
+
+    def _hot(self, head: RequestHead, data: bytes) -> Hot | None:
+        """The serialised answer to a request, made if need be; `data` is its head where not parsed yet."""
+        route = self._router.match(head.target, head.method) if self._router is not None else None
+        if route is None or not route.policy.enabled or route.redirect_to is not None:
+            return None
+        policy = route.policy
+        key = cache_key(head.target, policy.key)
+        primary = self._memory.get(key)
+        if primary is None:
+            return None
+        if data and primary.vary_names:
+            head = parse_request_head(data, head.target.scheme, self._limits)
+        found = self._lookup.peek(key, head, policy)
+        if found.node is None or found.stored is None:
+            return None
+        now = self.now
+        decision = on_request(head, found.stored, policy, now, soft_purged=found.soft_purged)
+        if not isinstance(decision, UseStored) or decision.reason is not Reason.FRESH:
+            return None
+        return self._answer_of(head, found.node, found.stored, route, decision.lifetime.seconds)
+
+    def _answer_of(
+        self, head: RequestHead, node: Node, stored: StoredResponse, route: Route, lifetime: float
+    ) -> Hot | None:
+        heats = node.hot
+        if not isinstance(heats, Heats) or heats.generation != self._generation:
+            heats = Heats(self._generation)
+            self._memory.heat(node, heats, 0)
+        precondition = evaluate(head, stored)
+        if precondition is Precondition.FAILED:
+            return None
+        not_modified = precondition is Precondition.NOT_MODIFIED
+        kind = "not_modified" if not_modified else "head" if head.method == b"HEAD" else "get"
+        hot: Hot | None = getattr(heats, kind)
+        if hot is None:
+            hot = self._serialise(node, stored, route, lifetime, kind)
+            setattr(heats, kind, hot)
+        return hot
+
+    def _serialise(
+        self, node: Node, stored: StoredResponse, route: Route, lifetime: float, kind: str
+    ) -> Hot | None:
+        assert self._names is not None
+        seq = self._seq[0]
+        fields = self._names.stored(stored, route)
+        status, reason = stored.status, stored.reason
+        if kind == "not_modified":
+            status, reason, fields = 304, b"Not Modified", not_modified_fields(fields)
+        lines = response_head_bytes(status, reason, fields.raw)[:-2]
+        self._memory.heat(node, node.hot, len(lines) + HOT_OVERHEAD)
+        if not node.live:
+            return None
+        return Hot(
+            node,
+            lines,
+            stored.body if kind == "get" else (),
+            _around_ttl(self._names.name, route.policy, stored.key),
+            born=self.now - current_age(stored, self.now),
+            lifetime=lifetime,
+            route=route.name,
+            status=status,
+            requests_slot=self._ledger.request_slot(route.name, Outcome.HIT, status),
+            saved=stored.origin_seconds,
+            purge_seq=seq,
+        )
+
+
+def _around_ttl(name: bytes, policy: CachePolicy, key: bytes) -> tuple[bytes, bytes]:
+    """This cache's member of Cache-Status for a fresh hit: what stands before and after the ttl."""
+    bare = member(name, hit=True)
+    whole = member(
+        name,
+        hit=True,
+        key=key if policy.show_key else None,
+        detail=Reason.FRESH.encode() if policy.show_detail else None,
+    )
+    return bare + b"; ttl=", whole[len(bare) :]

@@ -1,0 +1,251 @@
+"""Fetching from an upstream for everybody at once: fills begun, judged, stored, and waited for.
+
+Must not know clients: who reads a fill is the cycle's business.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from edgeproxy.caching import decide
+from edgeproxy.caching.build import make_stored
+from edgeproxy.caching.decide import Freshen, OnResponse, Relay, Store
+from edgeproxy.caching.policy import CachePolicy
+from edgeproxy.caching.reasons import Reason
+from edgeproxy.caching.retention import retention
+from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.clock import Clock
+from edgeproxy.edge.collapse import Collapse
+from edgeproxy.edge.fill import CollapseKey, Fill, FillFor
+from edgeproxy.edge.ports import Downstream
+from edgeproxy.edge.routing import Route
+from edgeproxy.errors import EdgeProxyError, UpstreamError
+from edgeproxy.fleet.purge_table import PurgeTable, Verdict
+from edgeproxy.store.memory import MemoryTier
+from edgeproxy.store.tier import SharedTier
+from edgeproxy.upstream.ports import OriginRequest
+from edgeproxy.upstream.upstream import Upstream
+from edgeproxy.wire.heads import RequestHead, ResponseHead
+
+_log = logging.getLogger("edgeproxy.edge")
+
+Invalidate = Callable[[list[bytes], list[bytes]], Awaitable[None]]
+"""Purges these cache keys and tags on the whole node, and returns when it holds."""
+
+
+class Fetcher:
+    """Owns the fills of a worker (`fill.FillOwner`)."""
+
+    def __init__(
+        self,
+        *,
+        memory: MemoryTier,
+        shared: SharedTier | None,
+        purges: PurgeTable,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        invalidate: Invalidate,
+    ) -> None:
+        self.collapse = Collapse()
+        self.fills: set[Fill] = set()
+        self._memory = memory
+        self.shared = shared
+        self._purges = purges
+        self._clock = clock
+        self._loop = loop
+        self._invalidate = invalidate
+        self._removals: set[asyncio.Task[list[bytes]]] = set()  # each bounded by the tier's timeout
+
+    def __repr__(self) -> str:
+        return f"<Fetcher fills={len(self.fills)} {self.collapse!r}>"
+
+    def begin(
+        self,
+        key: bytes,
+        request: RequestHead,
+        route: Route,
+        *,
+        store: bool,
+        why: Reason,
+        validated: StoredResponse | None = None,
+        soft_purged: bool = False,
+        leader: Downstream | None = None,
+        collapse: CollapseKey | None = None,
+    ) -> Fill:
+        """Make a fill; with `collapse` others can find it and wait for it."""
+        job = FillFor(
+            key=key,
+            request=request,
+            route=route,
+            validated=validated,
+            soft_purged=soft_purged,
+            why=why,
+            stamp=self._purges.stamp(),
+            purge_seq=self._purges.seq[0],
+            request_time=self._clock.wall(),
+            started=self._clock.monotonic(),
+            store=store,
+            leader=leader,
+        )
+        fill = Fill(job, self, self._loop)
+        self.fills.add(fill)
+        if collapse is not None:
+            self.collapse.lead(collapse, fill)
+        return fill
+
+    def joinable(self, collapse: CollapseKey) -> Fill | None:
+        """The fill to wait for: none that began before a purge, or whose beginning is gone."""
+        fill = self.collapse.find(collapse)
+        if fill is None or fill.job.purge_seq != self._purges.seq[0] or not fill.whole:
+            return None
+        return fill
+
+    async def run(self, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
+        """Send the request; returns when the head was judged. Raises EdgeProxyError where none came."""
+        try:
+            exchange = await upstream.exchange(request, fill)
+        except EdgeProxyError as error:
+            fill.failed(error)
+            raise
+        except BaseException:
+            fill.failed(UpstreamError("the fetch was given up"))
+            raise
+        fill.attached(exchange)
+
+    async def invalidated(self, keys: list[bytes], tags: list[bytes]) -> None:
+        """An unsafe method changed something: what is stored for these is void (RFC 9111 §4.4)."""
+        for key in keys:
+            self._memory.remove(key)
+        if keys or tags:
+            await self._invalidate(keys, tags)
+
+    # --- FillOwner
+
+    def now(self) -> float:
+        """Wall seconds."""
+        return self._clock.wall()
+
+    def judge(self, fill: Fill, head: ResponseHead) -> OnResponse:
+        """What to do with the response, now that its head is there."""
+        job = fill.job
+        now = fill.response_time
+        fill.origin_seconds = self._clock.monotonic() - job.started
+        decision: OnResponse
+        if not job.store and job.validated is None:
+            decision = Relay(job.why)
+        else:
+            decision = decide.on_response(
+                job.request,
+                head,
+                job.validated,
+                job.route.policy,
+                now,
+                request_time=job.request_time,
+                soft_purged=job.soft_purged,
+                stamp=job.stamp,
+            )
+        if isinstance(decision, Freshen):
+            if decision.keep is None:
+                self._insert(decision.stored, job.route.policy, now)
+            else:
+                self._drop(decision.stored)
+        elif isinstance(decision, Relay):
+            self.collapse.release(fill)
+            if decision.drop and job.validated is not None:
+                self._drop(job.validated)
+            if job.store:
+                self.collapse.remember(job.key, self._clock.monotonic())
+        return decision
+
+    def reserve(self, size: int) -> bool:
+        """Count bytes of a fill in flight in the memory budget."""
+        return self._memory.reserve(size)
+
+    def release(self, size: int) -> None:
+        """Give back what `reserve` counted."""
+        self._memory.release(size)
+
+    def completed(self, fill: Fill, body: tuple[bytes, ...]) -> None:
+        """Store a whole response, unless a purge came after its fetch began."""
+        job, head = fill.job, fill.head
+        if head is None or not isinstance(fill.decision, Store):
+            return
+        now = self._clock.wall()
+        fill.release_reserved()
+        stored = make_stored(
+            job.request,
+            head,
+            body,
+            request_time=job.request_time,
+            response_time=fill.response_time,
+            policy=job.route.policy,
+            stamp=job.stamp,
+            key=job.key,
+            origin_seconds=fill.origin_seconds,
+        )
+        self.collapse.forget(job.key)
+        self._insert(stored, job.route.policy, now)
+
+    def ended(self, fill: Fill) -> None:
+        """Nothing more will come of this fill."""
+        self.collapse.release(fill)
+        self.fills.discard(fill)
+
+    def _drop(self, stored: StoredResponse) -> None:
+        """What is known to be out of date, or may be kept no longer."""
+        self._memory.remove_variant(stored.key, stored.variant)
+        if self.shared is not None:
+            task = self._loop.create_task(self.shared.remove(stored.key))
+            self._removals.add(task)
+            task.add_done_callback(self._removals.discard)
+
+    def _insert(self, stored: StoredResponse, policy: CachePolicy, now: float) -> None:
+        if self._purges.verdict(stored.key, stored.tags, stored.stamp) is Verdict.DEAD:
+            return
+        self._memory.put(stored, policy.max_variants)
+        if self.shared is not None:
+            ttl = retention(stored, policy, now)
+            if ttl > 0:
+                self.shared.put(stored, ttl)
+
+
+class Revalidations:
+    """Fetches in the background that no client waits for; at most `most` at once, the rest is skipped."""
+
+    def __init__(self, most: int = 256) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._most = most
+        self.skipped = 0
+
+    def __repr__(self) -> str:
+        return f"<Revalidations {len(self._tasks)} skipped={self.skipped}>"
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would be skipped."""
+        return len(self._tasks) >= self._most
+
+    def start(self, fetcher: Fetcher, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
+        """Run a fill that nobody waits for."""
+        task = asyncio.ensure_future(self._run(fetcher, fill, upstream, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @staticmethod
+    async def _run(fetcher: Fetcher, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
+        try:
+            await fetcher.run(fill, upstream, request)
+            fill.settle()
+        except EdgeProxyError as error:
+            _log.debug("background validation of %s failed: %s", fill.job.key.decode("latin-1"), error)
+
+    async def close(self, timeout: float) -> None:
+        """Let them finish for so many seconds, then cancel."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,310 @@
+"""One fetch from an origin that any number of clients read while it grows.
+
+Must not know how responses are judged or stored: `FillOwner` decides, this keeps the bytes.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgeproxy.caching.decide import OnResponse, Store, Unusable
+from edgeproxy.caching.reasons import Reason
+from edgeproxy.caching.stored import Stamp, StoredResponse
+from edgeproxy.edge.ports import Downstream
+from edgeproxy.edge.reader import Reader
+from edgeproxy.edge.routing import Route
+from edgeproxy.errors import BadResponse, EdgeProxyError, UpstreamError
+from edgeproxy.upstream.exchange import OriginExchange
+from edgeproxy.upstream.origin import Origin
+from edgeproxy.wire.fields import Fields
+from edgeproxy.wire.heads import RequestHead, ResponseHead
+
+HIGH_WATER = 256 * 1024
+LOW_WATER = 64 * 1024
+WINDOW = 8 * 1024 * 1024
+"""Bytes that a reader may lag behind the fastest one once the body is no longer kept whole."""
+
+CollapseKey = tuple[bytes, bytes | None]
+"""Cache key and variant; None while nobody knows what the key varies on."""
+
+
+class FillOwner(Protocol):
+    """Judges the head of a fill, and takes what it brought."""
+
+    def now(self) -> float: ...
+    def judge(self, fill: "Fill", head: ResponseHead) -> OnResponse: ...
+    def reserve(self, size: int) -> bool: ...
+    def release(self, size: int) -> None: ...
+    def completed(self, fill: "Fill", body: tuple[bytes, ...]) -> None: ...
+    def ended(self, fill: "Fill") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FillFor:
+    """What is fetched, and what it is fetched for.
+
+    `validated` is the stored response that the fetch validates; `why` says why it is fetched;
+    `stamp` and `purge_seq` where the purge log stood; `request_time` is wall and `started`
+    monotonic seconds.
+    """
+
+    key: bytes
+    request: RequestHead
+    route: Route
+    validated: StoredResponse | None
+    soft_purged: bool
+    why: Reason
+    stamp: Stamp
+    purge_seq: int
+    request_time: float
+    started: float
+    store: bool
+    leader: Downstream | None = None
+
+
+class Fill:
+    """The growing response (`upstream.ports.ResponseSink`); belongs to no client's connection."""
+
+    __slots__ = (
+        "_base",
+        "_chunks",
+        "_kept",
+        "_owner",
+        "_paused",
+        "_reserved",
+        "collapse_key",
+        "complete",
+        "decision",
+        "ended",
+        "error",
+        "exchange",
+        "head",
+        "job",
+        "origin",
+        "origin_seconds",
+        "readers",
+        "ready",
+        "response_time",
+        "size",
+        "storing",
+        "trailers",
+        "was_stored",
+    )
+
+    def __init__(self, job: FillFor, owner: FillOwner, loop: asyncio.AbstractEventLoop) -> None:
+        self.job = job
+        self.collapse_key: CollapseKey | None = None
+        self._owner = owner
+        # response
+        self.head: ResponseHead | None = None
+        self.origin: Origin | None = None
+        self.origin_seconds = 0.0
+        self.response_time = 0.0  # wall seconds
+        self.decision: OnResponse | None = None
+        self.error: EdgeProxyError | None = None
+        self.complete = False
+        self.ended = False
+        self.trailers: Fields | None = None
+        self.ready: asyncio.Future[None] = loop.create_future()
+        # body
+        self.storing = False
+        self.was_stored = False
+        self.size = 0
+        self._chunks: list[bytes] = []
+        self._base = 0  # chunks dropped before the first kept one
+        self._kept = 0  # bytes in _chunks
+        self._reserved = 0
+        # flow
+        self.readers: list[Reader] = []
+        self.exchange: OriginExchange | None = None
+        self._paused = False
+
+    def __repr__(self) -> str:
+        state = "complete" if self.complete else f"error {self.error!r}" if self.error else "open"
+        return (
+            f"<Fill {self.job.key!r} {state} size={self.size} readers={len(self.readers)} "
+            f"storing={self.storing} kept={self._kept} paused={self._paused}>"
+        )
+
+    # --- from the origin (ResponseSink)
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """Pass a 1xx on to the one who caused the fetch; 100 was answered before."""
+        if head.status != 100 and self.job.leader is not None:
+            self.job.leader.interim(head)
+
+    def on_head(self, head: ResponseHead, origin: Origin) -> None:
+        """Judge the response; those who wait are released."""
+        self.head = head
+        self.origin = origin
+        self.response_time = self._owner.now()
+        self.decision = self._owner.judge(self, head)
+        self.storing = isinstance(self.decision, Store)
+        if isinstance(self.decision, Unusable):
+            self.failed(BadResponse("the origin answered 304 to a request without conditions"))
+            return
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+    def on_data(self, data: bytes) -> None:
+        """Keep a piece of the body, or hand it straight on where nobody else will need it."""
+        self.size += len(data)
+        if not self.storing and not self._chunks and len(self.readers) == 1:
+            reader = self.readers[0]
+            if reader.out.writable:
+                self._base += 1
+                reader.at += 1
+                reader.out.write(data)
+                return
+        self._chunks.append(data)
+        self._kept += len(data)
+        if self.storing:
+            self._keep(len(data))
+        for reader in tuple(self.readers):
+            reader.pump()
+        self.balance()
+
+    def on_end(self, trailers: Fields | None) -> None:
+        """The body is whole."""
+        self.complete = True
+        self.trailers = trailers
+        if self.storing:
+            self.storing = False
+            self.was_stored = True
+            self._owner.completed(self, tuple(self._chunks))
+        self._close()
+
+    def on_error(self, error: UpstreamError) -> None:
+        """The body broke: nothing is stored, and every reader is cut."""
+        self.failed(error)
+
+    def failed(self, error: EdgeProxyError) -> None:
+        """The fetch came to nothing, before or after its head."""
+        if self.error is not None or self.complete:
+            return
+        self.error = error
+        self.storing = False
+        self._close()
+
+    def _close(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self.release_reserved()
+        if not self.ready.done():
+            self.ready.set_result(None)
+        self._owner.ended(self)
+        for reader in tuple(self.readers):
+            reader.pump()
+
+    # --- towards the clients
+
+    @property
+    def end(self) -> int:
+        """Chunks that have come."""
+        return self._base + len(self._chunks)
+
+    @property
+    def whole(self) -> bool:
+        """Whether a new reader would still find the body's beginning."""
+        return self._base == 0
+
+    def chunk(self, at: int) -> bytes:
+        """The chunk with that number."""
+        return self._chunks[at - self._base]
+
+    def join(self, out: Downstream) -> None:
+        """Let a client read from the beginning."""
+        reader = Reader(self, out)
+        self.readers.append(reader)
+        out.on_writable = reader.writable
+        out.on_gone = reader.gone
+        if out.gone:
+            self.leave(reader)
+            return
+        reader.pump()
+        self.balance()
+
+    def leave(self, reader: Reader) -> None:
+        """A client is served or gone. Without readers, only what will be stored is worth fetching."""
+        if reader in self.readers:
+            self.readers.remove(reader)
+            if not self.ended:
+                self.settle()
+                self.balance()
+
+    def abandon(self) -> None:
+        """Nobody wants this fetch any more."""
+        if not self.ended:
+            if self.exchange is not None:
+                self.exchange.abort()
+            self.failed(UpstreamError("nobody waits for this response any more"))
+
+    def attached(self, exchange: OriginExchange) -> None:
+        """The way to pause the origin's connection."""
+        self.exchange = exchange
+        if self._paused and not self.ended:
+            exchange.pause()
+
+    @property
+    def origin_key(self) -> str:
+        """The origin's name in metrics and log."""
+        return self.origin.key if self.origin is not None else ""
+
+    @property
+    def shared_whole(self) -> bool:
+        """Whether a new reader finds the whole body: kept so far, and to be kept."""
+        return self._base == 0 and (self.storing or self.was_stored)
+
+    def settle(self) -> None:
+        """Give the fetch up if nobody reads it and nothing will be stored."""
+        if not self.ended and not self.readers and not self.storing:
+            self.abandon()
+
+    # --- flow
+
+    def balance(self) -> None:
+        """Drop what all have read, pause or resume the origin, cut those who lag too far behind."""
+        if self.storing:
+            return
+        if self.readers and self._chunks:
+            self._trim(min(reader.at for reader in self.readers))
+        if self.ended:
+            return
+        ahead = self._kept
+        if len(self.readers) > 1:
+            fastest = max(reader.at for reader in self.readers)
+            ahead = sum(len(chunk) for chunk in self._chunks[fastest - self._base :])
+            if self._kept - ahead > WINDOW:
+                for reader in [reader for reader in self.readers if reader.at == self._base]:
+                    reader.out.abort()
+        if ahead > HIGH_WATER and not self._paused:
+            self._paused = True
+            if self.exchange is not None:
+                self.exchange.pause()
+        elif self._paused and ahead <= LOW_WATER:
+            self._paused = False
+            if self.exchange is not None:
+                self.exchange.resume()
+
+    def _trim(self, at: int) -> None:
+        count = at - self._base
+        if count > 0:
+            self._kept -= sum(len(chunk) for chunk in self._chunks[:count])
+            del self._chunks[:count]
+            self._base = at
+
+    def _keep(self, size: int) -> None:
+        """Count what is kept for the store; too much of it, and the fill only passes through."""
+        if self.size <= self.job.route.policy.max_object_size and self._owner.reserve(size):
+            self._reserved += size
+            return
+        self.storing = False
+        self.release_reserved()
+        self.settle()
+
+    def release_reserved(self) -> None:
+        """Give back what was counted: the body is let go, or counted as stored from now on."""
+        if self._reserved:
+            self._owner.release(self._reserved)
+            self._reserved = 0

@@ -1,0 +1,291 @@
+"""Requests that go on towards an origin: alone, together with others, in the background, as a tunnel.
+
+Must not know when a stored response would do instead.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import floor
+
+from edgeproxy.caching import decide
+from edgeproxy.caching.decide import Freshen, Store, UseStale
+from edgeproxy.caching.invalidation import SAFE_METHODS, invalidated_tags, invalidated_targets
+from edgeproxy.caching.reasons import Fwd
+from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.caching.validation import conditional_fields
+from edgeproxy.caching.vary import normalised_fields, selecting_names, variant_of
+from edgeproxy.clock import Clock
+from edgeproxy.edge.deliver import How
+from edgeproxy.edge.fetch import Fetcher, Revalidations
+from edgeproxy.edge.fill import Fill
+from edgeproxy.edge.ledger import Outcome
+from edgeproxy.edge.outgoing import CONDITIONALS
+from edgeproxy.edge.request import Request
+from edgeproxy.edge.tunnel import Tunnels
+from edgeproxy.errors import BadResponse, EdgeProxyError, UpstreamError
+from edgeproxy.upstream.ports import OriginRequest
+from edgeproxy.wire.heads import RequestHead, ResponseHead
+
+REGROUPS = 3
+"""So often a follower may turn out to want another variant before it fetches for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A follower has its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regroup:
+    """A follower waited for another variant than its own, which is this one."""
+
+    variant: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """A follower waited in vain and fetches for itself."""
+
+
+Followed = Served | Regroup | Alone
+
+
+def _cancel_this_task() -> Callable[[], None]:
+    """For a fetch that nobody but this client wants."""
+    task = asyncio.current_task()
+
+    def cancel() -> None:
+        if task is not None:
+            task.cancel()
+
+    return cancel
+
+
+class Forwarder:
+    """Carries requests to upstreams and their responses back."""
+
+    def __init__(
+        self, fetcher: Fetcher, revalidations: Revalidations, tunnels: Tunnels, clock: Clock
+    ) -> None:
+        self.fetcher = fetcher
+        self.revalidations = revalidations
+        self.tunnels = tunnels
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Forwarder {self.fetcher!r} {self.revalidations!r} {self.tunnels!r}>"
+
+    def vain(self, key: bytes) -> bool:
+        """Whether this key's responses could not be shared lately."""
+        return self.fetcher.collapse.vain(key, self._clock.monotonic())
+
+    # --- alone
+
+    async def alone(self, request: Request) -> None:
+        """Forward what no cache may answer, body and all, for this client alone."""
+        out, head, route = request.out, request.head, request.route
+        bypasses = request.fwd in (Fwd.BYPASS, Fwd.METHOD)
+        request.note.outcome = Outcome.BYPASS if bypasses else Outcome.MISS
+        store = head.method == b"POST" and route.policy.enabled  # RFC 9110 §9.3.3
+        fill = self.fetcher.begin(request.key, head, route, store=store, why=request.why, leader=out)
+        outgoing = request.plan.outgoing.request(head, out.client, route, body=out.body)
+        if not store:
+            out.on_gone = _cancel_this_task()
+        await self.fetcher.run(fill, request.upstream, outgoing)
+        assert fill.head is not None
+        request.note.origin = fill.origin_key
+        if head.method not in SAFE_METHODS:
+            await self._invalidate(request, fill.head)
+        self._grow(request, fill, collapsed=False)
+
+    async def _invalidate(self, request: Request, head: ResponseHead) -> None:
+        router = request.plan.router
+        keys = [router.key_of(target) for target in invalidated_targets(request.head, head)]
+        tags = list(invalidated_tags(request.head, head))
+        await self.fetcher.invalidated(list(dict.fromkeys(keys)), tags)
+
+    async def upgrade(self, request: Request, protocol: bytes) -> None:
+        """Let the origin switch protocols, and become a tunnel if it does (RFC 9110 §7.8)."""
+        out, head, route = request.out, request.head, request.route
+        request.note.outcome = Outcome.BYPASS
+        request.fwd = Fwd.BYPASS
+        fill = self.fetcher.begin(request.key, head, route, store=False, why=request.why, leader=out)
+        outgoing = request.plan.outgoing.request(head, out.client, route, upgrade=protocol)
+        out.on_gone = _cancel_this_task()
+        await self.fetcher.run(fill, request.upstream, outgoing)
+        assert fill.head is not None
+        request.note.origin = fill.origin_key
+        if fill.head.status == 101 and fill.exchange is not None:
+            out.switch(fill.head)
+            self.tunnels.join(
+                out.take_over(), fill.exchange.take_over(), request.upstream.settings.timeouts.idle
+            )
+        else:
+            self._grow(request, fill, collapsed=False)
+
+    # --- together
+
+    async def together(self, request: Request, validated: StoredResponse | None) -> None:
+        """Wait for a fetch under way, or lead one (RFC 9111 §4, collapsed requests)."""
+        head = request.head
+        variant = request.found.variant
+        collapses = (
+            request.route.collapse
+            and head.method == b"GET"
+            and request.out.body is None
+            and b"authorization" not in head.fields
+            and not self.vain(request.key)
+        )
+        for _ in range(REGROUPS):
+            fill = self.fetcher.joinable((request.key, variant)) if collapses else None
+            if fill is None:
+                break
+            match await self._follow(request, fill):
+                case Served():
+                    return
+                case Regroup(wanted):
+                    variant = wanted
+                case Alone():
+                    collapses = False
+        else:
+            collapses = False
+        await self._lead(request, validated, variant, collapses)
+
+    async def _follow(self, request: Request, fill: Fill) -> Followed:
+        route = request.route
+        if not fill.ready.done():
+            await asyncio.wait((fill.ready,), timeout=route.collapse_timeout)
+        if fill.head is None:
+            if fill.error is None:
+                return Alone()
+            self._failed(request, fill.error, collapsed=True)
+            return Served()
+        if isinstance(fill.decision, Store | Freshen):
+            fields = fill.head.fields if isinstance(fill.decision, Store) else fill.decision.stored.fields
+            names = selecting_names(fields, route.policy)
+            mine = variant_of(request.head, names, route.policy)
+            if mine != variant_of(fill.job.request, names, route.policy):
+                return Regroup(mine)
+            if isinstance(fill.decision, Store) and not fill.shared_whole:
+                return Alone()
+        elif not isinstance(fill.decision, UseStale):
+            return Alone()
+        self._answer(request, fill, collapsed=True)
+        return Served()
+
+    async def _lead(
+        self, request: Request, validated: StoredResponse | None, variant: bytes | None, collapses: bool
+    ) -> None:
+        fill = self.fetcher.begin(
+            request.key,
+            request.head,
+            request.route,
+            store=True,
+            why=request.why,
+            validated=validated,
+            soft_purged=request.found.soft_purged,
+            leader=request.out,
+            collapse=(request.key, variant) if collapses else None,
+        )
+        try:
+            await self.fetcher.run(fill, request.upstream, self._shared_request(request, validated))
+        except UpstreamError as error:
+            self._failed(request, error, collapsed=False)
+            return
+        self._answer(request, fill, collapsed=False)
+
+    def revalidate(self, request: Request, stored: StoredResponse) -> None:
+        """Validate a stored response that was just served stale, unless that is under way."""
+        collapse = (request.key, stored.variant)
+        if self.fetcher.joinable(collapse) is not None or self.revalidations.full:
+            return
+        head = request.head
+        if head.method != b"GET":
+            head = RequestHead(b"GET", head.target, head.minor, head.fields, head.raw_target)
+        fill = self.fetcher.begin(
+            request.key,
+            head,
+            request.route,
+            store=True,
+            why=request.why,
+            validated=stored,
+            soft_purged=request.found.soft_purged,
+            collapse=collapse,
+        )
+        outgoing = self._shared_request(request, stored, method=b"GET")
+        self.revalidations.start(self.fetcher, fill, request.upstream, outgoing)
+
+    def _shared_request(
+        self, request: Request, validated: StoredResponse | None, method: bytes | None = None
+    ) -> OriginRequest:
+        """A request whose answer is for all: the client's own conditions are answered here."""
+        head = request.head
+        fields = normalised_fields(head, request.route.policy)
+        if fields is not head.fields:
+            head = RequestHead(head.method, head.target, head.minor, fields, head.raw_target)
+        add = conditional_fields(validated) if validated is not None else ()
+        return request.plan.outgoing.request(
+            head, request.out.client, request.route, drop=CONDITIONALS, add=add, method=method
+        )
+
+    # --- back to the client
+
+    def _answer(self, request: Request, fill: Fill, *, collapsed: bool) -> None:
+        """Answer from a fill whose head was judged."""
+        note = request.note
+        note.origin = fill.origin_key
+        decision = fill.decision
+        assert fill.head is not None
+        if isinstance(decision, Freshen | UseStale):
+            if isinstance(decision, UseStale):
+                note.outcome = Outcome.STALE
+            else:
+                note.outcome = Outcome.COLLAPSED if collapsed else Outcome.VALIDATED
+            self._from_stored(request, decision, fill.head.status, collapsed)
+            fill.settle()
+        else:
+            note.outcome = Outcome.COLLAPSED if collapsed else Outcome.MISS
+            self._grow(request, fill, collapsed=collapsed)
+
+    def _grow(self, request: Request, fill: Fill, *, collapsed: bool) -> None:
+        assert fill.head is not None
+        how = How(
+            fwd=request.fwd,
+            fwd_status=fill.head.status,
+            stored=fill.storing or fill.was_stored,
+            collapsed=collapsed,
+            detail=request.note.reason,
+        )
+        request.plan.deliver.growing(request.out, fill, how, self._clock.wall())
+        fill.settle()
+
+    def _from_stored(
+        self, request: Request, decision: Freshen | UseStale, status: int | None, collapsed: bool
+    ) -> None:
+        request.note.reason = decision.reason
+        how = How(
+            fwd=request.fwd,
+            fwd_status=status,
+            stored=isinstance(decision, Freshen) and decision.keep is None,
+            collapsed=collapsed,
+            ttl=floor(decision.ttl),
+            detail=decision.reason,
+        )
+        private = decision.for_requester if isinstance(decision, Freshen) and not collapsed else ()
+        request.plan.deliver.stored(request.out, decision.stored, request.route, decision.age, how, private)
+
+    def _failed(self, request: Request, error: EdgeProxyError, *, collapsed: bool) -> None:
+        """No head came: a stale response where one may be used, else the error."""
+        decision = decide.on_failure(
+            request.head,
+            request.found.stored,
+            request.route.policy,
+            self._clock.wall(),
+            disconnected=not isinstance(error, BadResponse),
+            soft_purged=request.found.soft_purged,
+        )
+        if not isinstance(decision, UseStale):
+            raise error
+        request.note.outcome = Outcome.STALE
+        self._from_stored(request, decision, None, collapsed)

@@ -1,0 +1,159 @@
+"""The request as an origin gets it: hop-by-hop fields gone, Via and forwarding fields added.
+
+Must not know connections. RFC 9110 §7.6, RFC 7239, RFC 8586 (CDN-Loop), W3C Trace Context.
+"""
+
+import random
+import re
+from collections.abc import Iterable
+
+from edgeproxy.edge.ports import Client, Downstream
+from edgeproxy.edge.routing import Route
+from edgeproxy.errors import LoopDetected
+from edgeproxy.upstream.ports import OriginRequest, RequestBody
+from edgeproxy.wire.fields import RawField
+from edgeproxy.wire.heads import RequestHead
+from edgeproxy.wire.hop_by_hop import strip_hop_by_hop
+
+CONDITIONALS = frozenset(
+    (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range")
+)
+_OURS = frozenset(
+    (
+        b"host",
+        b"content-length",
+        b"expect",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"forwarded",
+    )
+)
+_UNTRUSTED = _OURS | {b"x-request-id"}
+_TRACEPARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+_PLAIN_NODE = re.compile(rb"[0-9.]+")
+
+
+class Outgoing:
+    """Makes requests for origins; `name` is the pseudonym in Via, `node` this node's own id."""
+
+    __slots__ = ("_forwarded", "_loop_token", "_node", "_via")
+
+    def __init__(self, name: str, node: str, forwarded: bool = False) -> None:
+        self._via = tuple(b"1.%d %s" % (minor, name.encode()) for minor in range(10))
+        self._node = re.sub(rb"[^A-Za-z0-9.-]", b"-", node.encode())
+        self._loop_token = re.compile(rb"(?:^|[\s,])" + re.escape(self._node) + rb"(?:$|[\s,;])")
+        self._forwarded = forwarded
+
+    def __repr__(self) -> str:
+        return f"<Outgoing node={self._node!r}>"
+
+    def check_loop(self, head: RequestHead) -> None:
+        """Raise LoopDetected where this node sent that request before (RFC 8586)."""
+        seen = head.fields.get(b"cdn-loop")
+        if seen is not None and self._loop_token.search(seen):
+            raise LoopDetected("this request came back to the node that sent it")
+
+    def request(
+        self,
+        head: RequestHead,
+        client: Client,
+        route: Route,
+        *,
+        body: RequestBody | None = None,
+        drop: Iterable[bytes] = (),
+        add: Iterable[RawField] = (),
+        upgrade: bytes | None = None,
+        method: bytes | None = None,
+    ) -> OriginRequest:
+        """The request for the origin. `drop` (lower-case names) and `add` are the caller's own edits."""
+        out = _OURS if client.trusted else _UNTRUSTED
+        edits = route.request_edits
+        dropped = out.union(drop, edits.drop)
+        lines = [line for line in strip_hop_by_hop(head.fields).raw if line[0].lower() not in dropped]
+        lines.append((b"Via", self._via[head.minor]))
+        lines.append((b"CDN-Loop", self._node))
+        self._forwarding(lines, head, client)
+        self._tracing(lines, head, client)
+        lines.extend(add)
+        if edits.add:
+            lines.extend(edits.add)
+        target = head.target
+        return OriginRequest(
+            method=method or head.method,
+            target=route.origin_target(target),
+            authority=target.authority,
+            scheme=target.scheme,
+            fields=tuple(lines),
+            body=body,
+            upgrade=upgrade,
+            hash_key=target.authority + target.origin_form,
+        )
+
+    def _forwarding(self, lines: list[RawField], head: RequestHead, client: Client) -> None:
+        chain = (
+            client.address if client.forwarded_for is None else client.forwarded_for + b", " + client.address
+        )
+        lines.append((b"X-Forwarded-For", chain))
+        lines.append((b"X-Forwarded-Proto", client.scheme))
+        host = client.forwarded_host or head.target.authority
+        if host:
+            lines.append((b"X-Forwarded-Host", host))
+        if self._forwarded:
+            who = client.address
+            node = who if _PLAIN_NODE.fullmatch(who) else b'"[%s]"' % who if b":" in who else b"unknown"
+            element = b"for=%s;proto=%s" % (node, client.scheme)
+            if host:
+                element += b';host="%s"' % host
+            before = head.fields.get(b"forwarded") if client.trusted else None
+            lines.append((b"Forwarded", element if before is None else before + b", " + element))
+
+    @staticmethod
+    def _tracing(lines: list[RawField], head: RequestHead, client: Client) -> None:
+        fields = head.fields
+        if not client.trusted or b"x-request-id" not in fields:
+            lines.append((b"X-Request-Id", b"%032x" % random.getrandbits(128)))
+        given = fields.get(b"traceparent")
+        if given is None or not client.trusted or not _TRACEPARENT.fullmatch(given):
+            lines[:] = [line for line in lines if line[0].lower() not in (b"traceparent", b"tracestate")]
+            trace, span = random.getrandbits(128) | 1, random.getrandbits(64) | 1
+            lines.append((b"traceparent", b"00-%032x-%016x-01" % (trace, span)))
+
+
+_FORWARDED_LINE = re.compile(rb"\r\n(x-forwarded-(?:for|proto|host)):[ \t]*([^\r\n]*)", re.IGNORECASE)
+
+
+def identify(client: Client, head: bytes) -> Client:
+    """Whom a trusted peer speaks for, from the bytes of a request's head."""
+    found: dict[bytes, list[bytes]] = {}
+    for match in _FORWARDED_LINE.finditer(head):
+        found.setdefault(match[1].lower(), []).append(match[2].strip())
+    if not found:
+        return client
+    scheme = b"".join(found.get(b"x-forwarded-proto", [])).lower()
+    chain = b", ".join(found.get(b"x-forwarded-for", []))
+    host = found.get(b"x-forwarded-host", [])
+    return Client(
+        address=client.address,
+        scheme=scheme if scheme in (b"http", b"https") else client.scheme,
+        forwarded_for=chain or None,
+        forwarded_host=host[0] if len(host) == 1 and host[0] else None,
+        trusted=True,
+    )
+
+
+def forwarded_scheme(head: bytes, scheme: bytes) -> bytes:
+    """The scheme of the target of a request that a trusted peer sent."""
+    return identify(Client(b"", scheme, trusted=True), head).scheme
+
+
+def upgrade_of(downstream: Downstream) -> bytes | None:
+    """The protocol that the client asks to switch to (RFC 9110 §7.8), or None."""
+    head = downstream.head
+    value = head.fields.get(b"upgrade")
+    if value is None or head.minor == 0 or head.method != b"GET" or downstream.body is not None:
+        return None
+    options = (head.fields.get(b"connection") or b"").lower()
+    return value if b"upgrade" in {option.strip() for option in options.split(b",")} else None

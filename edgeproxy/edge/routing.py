@@ -1,0 +1,214 @@
+"""Which route a request takes, and what that route does to it.
+
+Must not know connections, tiers or origins. The first route that matches wins.
+"""
+
+from dataclasses import dataclass
+
+from edgeproxy.caching.key import cache_key
+from edgeproxy.caching.policy import CachePolicy, KeyPolicy
+from edgeproxy.config.model import Config, HeaderEdits, RouteCache
+from edgeproxy.config.model import Route as RouteSettings
+from edgeproxy.wire.fields import Fields, RawField
+from edgeproxy.wire.target import Target
+
+STRIPPED_TAGS = 2
+"""So many of a route's `tag_headers`, from the front, are taken away towards clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """Field edits: `drop` (lower-case names) first, then `add`."""
+
+    drop: frozenset[bytes] = frozenset()
+    add: tuple[RawField, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.drop or self.add)
+
+    def apply(self, fields: Fields) -> Fields:
+        """The edited fields."""
+        return fields.without(self.drop).plus(*self.add) if self else fields
+
+
+@dataclass(frozen=True, slots=True)
+class PathPattern:
+    """A path, or with `below` also everything below it; `prefix` has no `/` at its end then."""
+
+    prefix: bytes
+    below: bool
+
+    def matches(self, path: bytes) -> bool:
+        """Whether the normalised path is this one or below it."""
+        if not self.below:
+            return path == self.prefix
+        return path.startswith(self.prefix) and (
+            len(path) == len(self.prefix) or path[len(self.prefix)] == 0x2F
+        )
+
+    def rest(self, path: bytes) -> bytes:
+        """What the star took, without the slash before it."""
+        return path[len(self.prefix) + 1 :] if self.below else b""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route, ready to be matched and followed; durations in seconds, sizes in bytes."""
+
+    name: str
+    hosts: frozenset[bytes]
+    suffixes: tuple[bytes, ...]
+    paths: tuple[PathPattern, ...]
+    methods: frozenset[bytes]
+    upstream: str | None
+    policy: CachePolicy
+    collapse: bool = True
+    collapse_timeout: float = 10.0
+    max_body_size: int | None = None
+    redirect_to: bytes | None = None
+    redirect_status: int = 308
+    strip_prefix: bytes = b""
+    rewrite: bytes | None = None
+    request_edits: Edits = Edits()
+    response_edits: Edits = Edits()
+
+    def matches(self, target: Target, method: bytes) -> PathPattern | None:
+        """The path pattern that takes the request, or None."""
+        if self.methods and method not in self.methods:
+            return None
+        if self.hosts or self.suffixes:
+            host = target.host
+            if host not in self.hosts and not host.endswith(self.suffixes or (b"\0",)):
+                return None
+        path = target.path
+        for pattern in self.paths:
+            if pattern.matches(path):
+                return pattern
+        return None
+
+    def origin_target(self, target: Target) -> bytes:
+        """The origin-form for the origin, after `strip_prefix` and `rewrite`."""
+        path = target.path
+        if self.strip_prefix and PathPattern(self.strip_prefix, True).matches(path):
+            path = path[len(self.strip_prefix) :] or b"/"
+        if self.rewrite is not None:
+            path = self._starred(self.rewrite, target)
+        elif not self.strip_prefix:
+            return target.origin_form
+        return path if target.query is None else path + b"?" + target.query
+
+    def redirect(self, target: Target) -> bytes | None:
+        """Where the client is sent, or None where this route goes to an upstream."""
+        if self.redirect_to is None:
+            return None
+        to = self._starred(self.redirect_to, target)
+        return to if target.query is None else to + (b"&" if b"?" in to else b"?") + target.query
+
+    def _starred(self, template: bytes, target: Target) -> bytes:
+        if not template.endswith(b"*"):
+            return template
+        pattern = next((pattern for pattern in self.paths if pattern.matches(target.path)), None)
+        return template[:-1] + (pattern.rest(target.path) if pattern is not None else b"")
+
+
+class Router:
+    """All routes of a configuration, in order."""
+
+    def __init__(self, config: Config) -> None:
+        show = config.server.cache_status
+        self.routes = tuple(
+            compile_route(route, config.server.name, show.key, show.detail) for route in config.routes
+        )
+
+    def __repr__(self) -> str:
+        return f"<Router {[route.name for route in self.routes]}>"
+
+    def match(self, target: Target, method: bytes) -> Route | None:
+        """The first route that takes the request, or None."""
+        for route in self.routes:
+            if route.matches(target, method) is not None:
+                return route
+        return None
+
+    def key_of(self, target: Target) -> bytes:
+        """The cache key of that URI as a GET would be routed, for purges by URL and invalidation."""
+        route = self.match(target, b"GET")
+        return cache_key(target, route.policy.key if route is not None else KeyPolicy())
+
+
+def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detail: bool) -> Route:
+    """A route of the configuration, ready to use."""
+    match = settings.match
+    cache = settings.cache
+    hosts = frozenset(host.encode() for host in match.host if not host.startswith("*."))
+    suffixes = tuple(host[1:].encode() for host in match.host if host.startswith("*."))
+    edits = _edits(settings.response_headers)
+    stripped = {name.lower().encode() for name in cache.tag_headers[:STRIPPED_TAGS]} - {b"cache-groups"}
+    redirect = settings.redirect
+    return Route(
+        name=settings.name,
+        hosts=hosts,
+        suffixes=suffixes,
+        paths=tuple(_path(path) for path in match.path),
+        methods=frozenset(method.encode() for method in match.methods),
+        upstream=settings.upstream,
+        policy=compile_policy(cache, name, show_key, show_detail),
+        collapse=cache.collapse,
+        collapse_timeout=cache.collapse_timeout,
+        max_body_size=settings.max_body_size,
+        redirect_to=redirect.to.encode() if redirect is not None else None,
+        redirect_status=redirect.status if redirect is not None else 308,
+        strip_prefix=(settings.strip_prefix or "").rstrip("/").encode(),
+        rewrite=settings.rewrite.encode() if settings.rewrite is not None else None,
+        request_edits=_edits(settings.request_headers),
+        response_edits=Edits(edits.drop | stripped, edits.add),
+    )
+
+
+def compile_policy(cache: RouteCache, name: str, show_key: bool, show_detail: bool) -> CachePolicy:
+    """A route's cache settings as the pure functions want them."""
+    query = cache.key.query
+    return CachePolicy(
+        enabled=cache.enabled,
+        name=name,
+        override_ttl=cache.override_ttl,
+        default_ttl=cache.default_ttl,
+        negative_ttl=cache.negative_ttl,
+        stale_while_revalidate=cache.stale_while_revalidate,
+        stale_if_error=cache.stale_if_error,
+        jitter=cache.jitter,
+        max_object_size=cache.max_object_size,
+        allow_set_cookie=cache.allow_set_cookie,
+        targeted=_lower(cache.targeted),
+        tag_headers=_lower(cache.tag_headers),
+        key=KeyPolicy(
+            query_only=None if query.only is None else tuple(glob.encode() for glob in query.only),
+            query_ignore=tuple(glob.encode() for glob in query.ignore),
+            query_sort=query.sort,
+            headers=_lower(cache.key.headers),
+            cookies=tuple(cookie.encode() for cookie in cache.key.cookies),
+        ),
+        vary_normalize=tuple(
+            (field.lower().encode(), tuple(value.encode() for value in values))
+            for field, values in cache.vary.normalize.items()
+        ),
+        max_variants=cache.max_variants,
+        heuristic=cache.heuristic,
+        show_key=show_key,
+        show_detail=show_detail,
+    )
+
+
+def _path(path: str) -> PathPattern:
+    if path.endswith("/*"):
+        return PathPattern(path[:-2].encode(), True)
+    return PathPattern(path.encode(), False)
+
+
+def _edits(edits: HeaderEdits) -> Edits:
+    drop = frozenset(_lower(tuple(edits.remove))) | frozenset(_lower(tuple(edits.set)))
+    return Edits(drop, tuple((name.encode(), value.encode("latin-1")) for name, value in edits.set.items()))
+
+
+def _lower(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(name.lower().encode() for name in names)

@@ -1,0 +1,121 @@
+"""Tunnels: after an upgrade, bytes both ways, each side at the pace of the other.
+
+Must not know HTTP. RFC 9110 §7.8.
+"""
+
+import asyncio
+from typing import cast
+
+from edgeproxy.clock import Clock
+
+HIGH_WATER = 256 * 1024
+
+
+class _Side(asyncio.Protocol):
+    """One end of a tunnel; what it receives goes to `other`."""
+
+    __slots__ = ("other", "transport", "tunnel")
+
+    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport) -> None:
+        self.tunnel = tunnel
+        self.transport = transport
+        self.other: _Side = self
+
+    def data_received(self, data: bytes) -> None:
+        self.tunnel.active = self.tunnel.tunnels.now
+        self.other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        if self.other.transport.can_write_eof():
+            self.other.transport.write_eof()
+            self.tunnel.half_closed += 1
+            return self.tunnel.half_closed < 2
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.other.transport.close()
+        self.tunnel.tunnels.forget(self.tunnel)
+
+    def pause_writing(self) -> None:
+        self.other.pause(True)
+
+    def resume_writing(self) -> None:
+        self.other.pause(False)
+
+    def pause(self, paused: bool) -> None:
+        """Stop or go on reading from this end."""
+        if not self.transport.is_closing():
+            self.transport.pause_reading() if paused else self.transport.resume_reading()
+
+
+class Tunnel:
+    """Two transports joined; `active` is when bytes last came, in monotonic seconds."""
+
+    __slots__ = ("active", "client", "half_closed", "idle", "origin", "tunnels")
+
+    def __init__(
+        self, tunnels: "Tunnels", client: asyncio.Transport, origin: asyncio.Transport, idle: float
+    ) -> None:
+        self.tunnels = tunnels
+        self.idle = idle
+        self.active = tunnels.now
+        self.half_closed = 0
+        self.client = _Side(self, client)
+        self.origin = _Side(self, origin)
+        self.client.other, self.origin.other = self.origin, self.client
+
+    def close(self) -> None:
+        """Close both ends."""
+        self.client.transport.close()
+        self.origin.transport.close()
+
+
+class Tunnels:
+    """All tunnels of a worker; `sweep` is to be called once a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._open: set[Tunnel] = set()
+        self.now = clock.monotonic()
+
+    def __repr__(self) -> str:
+        return f"<Tunnels {len(self._open)}>"
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def join(
+        self,
+        client: tuple[asyncio.Transport, bytes],
+        origin: tuple[asyncio.Transport, bytes],
+        idle: float,
+    ) -> None:
+        """Join two transports; bytes already read from each go to the other first. `idle` in seconds."""
+        tunnel = Tunnel(self, client[0], origin[0], idle)
+        self._open.add(tunnel)
+        for side, (transport, early) in ((tunnel.client, client), (tunnel.origin, origin)):
+            transport.set_write_buffer_limits(HIGH_WATER)
+            transport.set_protocol(cast("asyncio.BaseProtocol", side))
+            if early:
+                side.other.transport.write(early)
+        for transport in (client[0], origin[0]):
+            if transport.is_closing():
+                tunnel.close()
+            elif not transport.is_reading():
+                transport.resume_reading()
+
+    def forget(self, tunnel: Tunnel) -> None:
+        """A tunnel is over; again does nothing."""
+        self._open.discard(tunnel)
+
+    def sweep(self) -> None:
+        """Close tunnels through which nothing went for their idle time."""
+        self.now = self._clock.monotonic()
+        for tunnel in list(self._open):
+            if self.now - tunnel.active > tunnel.idle:
+                tunnel.close()
+
+    def close(self) -> None:
+        """Close all."""
+        for tunnel in list(self._open):
+            tunnel.close()

@@ -1,0 +1,332 @@
+"""The data plane of one worker, put together: listeners, edge, tiers, upstreams; and its clockwork.
+
+Must not know processes: `worker` tells it what to do.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from edgeproxy.clock import Clock
+from edgeproxy.config.model import Config, Listener
+from edgeproxy.edge.cycle import Cycle
+from edgeproxy.edge.explain import explain
+from edgeproxy.edge.fastpath import FastPath, on_evict
+from edgeproxy.edge.fetch import Fetcher, Revalidations
+from edgeproxy.edge.forward import Forwarder
+from edgeproxy.edge.ledger import Ledger
+from edgeproxy.edge.lookup import Lookup
+from edgeproxy.edge.outgoing import identify
+from edgeproxy.edge.tunnel import Tunnels
+from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.server.doors import Doors
+from edgeproxy.server.exchange import Exchange
+from edgeproxy.server.gauges import Gauges
+from edgeproxy.server.limits import client_limits
+from edgeproxy.server.listening import Listening
+from edgeproxy.server.plans import Prepared, Upstreams, make_plan
+from edgeproxy.server.refusals import Refusals
+from edgeproxy.store.memory import MemoryTier
+from edgeproxy.store.redis_tier import RedisTier
+from edgeproxy.telemetry.access_log import AccessLog
+from edgeproxy.telemetry.counters import Counters
+from edgeproxy.telemetry.origins import OriginCounts
+from edgeproxy.wire.fields import RawField
+
+TICK = 0.1
+"""Seconds between two moves of the coarse clocks."""
+TICKS_A_SWEEP = 10
+TICKS_A_FOLD = 5
+HEADS_SHARE = 16
+"""One part in so many of a worker's memory budget is for heads that the fast path remembers."""
+
+_log = logging.getLogger("edgeproxy.dataplane")
+
+Sockets = list[tuple[socket.socket, Listener]]
+
+
+async def _only_here(keys: list[bytes], tags: list[bytes]) -> None:
+    """Invalidation where there is no node around the worker: its own memory was enough."""
+
+
+class DataPlane:
+    """Everything of one worker that touches requests.
+
+    `index` of `workers` decides on its share of the node's limits; `invalidate` purges keys and
+    tags on the whole node.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        index: int,
+        workers: int,
+        counters: Counters,
+        purges: PurgeTable,
+        clock: Clock,
+        access_log: AccessLog | None,
+        node: str,
+        invalidate: Callable[[list[bytes], list[bytes]], Awaitable[None]] = _only_here,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._config = config
+        self._workers = workers
+        self._node = node
+        self._clock = clock
+        self._counters = counters
+        self._generation = 1
+        # tiers
+        budget = config.cache.memory.max_size // workers
+        self._memory = MemoryTier(budget, on_evict)
+        self._redis = _redis_tier(config)
+        # edge
+        self._ledger = Ledger(counters, access_log, clock)
+        self._upstreams = Upstreams(OriginCounts(counters), workers, clock)
+        self._plan = make_plan(config, node, self._upstreams.prepare(config))
+        self._upstreams.switch(self._plan.upstreams)
+        self._lookup = Lookup(self._memory, self._redis, purges, self._ledger)
+        self._fetcher = Fetcher(
+            memory=self._memory,
+            shared=self._redis,
+            purges=purges,
+            clock=clock,
+            loop=loop,
+            invalidate=invalidate,
+        )
+        self._revalidations = Revalidations()
+        self._tunnels = Tunnels(clock)
+        forwarder = Forwarder(self._fetcher, self._revalidations, self._tunnels, clock)
+        self._cycle = Cycle(
+            self._plan, lookup=self._lookup, forwarder=forwarder, ledger=self._ledger, clock=clock
+        )
+        # clients
+        self._requests: set[asyncio.Task[None]] = set()
+        heads = min(budget // HEADS_SHARE, 32 << 20)
+        self._memory.reserve(heads)
+        self._paths = {
+            (scheme, trusted): FastPath(
+                scheme=scheme,
+                trusted=trusted,
+                lookup=self._lookup,
+                purges=purges,
+                counters=counters,
+                ledger=self._ledger,
+                budget=heads // 4,
+                now=clock.wall(),
+            )
+            for scheme in (b"http", b"https")
+            for trusted in (False, True)
+        }
+        refusals = Refusals(self._ledger, access_log, clock, self._plan.heads)
+        self._listenings = {
+            scheme: Listening(
+                scheme=scheme,
+                limits=client_limits(config, workers),
+                fast=self._paths[(scheme, False)],
+                fast_trusted=self._paths[(scheme, True)],
+                serve=self.serve,
+                refusal=refusals.answer,
+                refused=refusals.note,
+                hit=refusals.hit if access_log is not None else None,
+                identify=identify,
+                trusted=_networks(config),
+                loop=loop,
+                clock=clock,
+                open_now=self._open_now,
+            )
+            for scheme in (b"http", b"https")
+        }
+        self._doors = Doors(loop, self._listenings)
+        self._gauges = Gauges(counters, self._memory, self._ledger)
+        self._follow()
+        self._ticks = 0
+        self._ticker: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<DataPlane {self._doors!r} {self._memory!r} requests={len(self._requests)}>"
+
+    # --- life
+
+    async def start(self, sockets: Sockets) -> None:
+        """Begin to serve on these listening sockets."""
+        if self._redis is not None:
+            await self._redis.start()
+        await self._upstreams.start()
+        self._tick()
+        await self._doors.open(sockets)
+
+    def adopt(self, sockets: Sockets) -> None:
+        """Serve a sibling's sockets too, from the next turn of the loop on."""
+        self._doors.adopt(sockets)
+
+    def release(self, sockets: Sockets) -> None:
+        """Leave a sibling's sockets to it again."""
+        self._doors.release(sockets)
+
+    async def drain(self, timeout: float) -> None:
+        """Stop accepting, finish what is in flight within `timeout` seconds, close everything."""
+        self._doors.close()
+        for listening in self._listenings.values():
+            listening.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._idle()
+        for listening in self._listenings.values():
+            for connection in list(listening.connections):
+                connection.abort()
+        self._tunnels.close()
+        await self._end()
+
+    async def _idle(self) -> None:
+        """Wait until no client is connected and no fetch under way."""
+        while self._open_now() or self._fetcher.fills:  # noqa: ASYNC110 - they share no event
+            await asyncio.sleep(0.02)
+
+    async def _end(self) -> None:
+        for task in list(self._requests):
+            task.cancel()
+        await asyncio.gather(*self._requests, return_exceptions=True)
+        await self._revalidations.close(0.0)
+        await self._doors.closed()
+        await self._upstreams.close()
+        if self._redis is not None:
+            await self._redis.close()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._fold()
+
+    # --- requests
+
+    def serve(self, exchange: Exchange) -> "asyncio.Task[None]":
+        """Run the cycle for an exchange."""
+        task = self._loop.create_task(self._cycle.serve(exchange, exchange.received))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+        return task
+
+    def _open_now(self) -> int:
+        return sum(len(listening.connections) for listening in self._listenings.values())
+
+    # --- clockwork
+
+    def _tick(self) -> None:
+        self._ticker = self._loop.call_later(TICK, self._tick)
+        self._ticks += 1
+        wall, monotonic = self._clock.wall(), self._clock.monotonic()
+        for path in self._paths.values():
+            path.now = wall
+        sweeping = self._ticks % TICKS_A_SWEEP == 0
+        for listening in self._listenings.values():
+            listening.now = monotonic
+            if sweeping:
+                listening.sweep()
+        if sweeping:
+            self._tunnels.sweep()
+        if self._ticks % TICKS_A_FOLD == 0:
+            self._fold()
+
+    def _fold(self) -> None:
+        for path in self._paths.values():
+            path.fold()
+        self._gauges.set(
+            downstream=self._open_now() + len(self._tunnels),
+            upstream=self._upstreams.connections,
+            redis=self._redis.stats if self._redis is not None else None,
+        )
+
+    # --- reload
+
+    def prepare(self, config: Config) -> Prepared:
+        """Build what the new configuration needs; changes nothing. Raises EdgeProxyError."""
+        upstreams = self._upstreams.prepare(config)
+        redis = self._redis
+        if config.cache.redis != self._config.cache.redis:
+            redis = _redis_tier(config)
+        return Prepared(config, make_plan(config, self._node, upstreams), redis)
+
+    def switch(self, prepared: Prepared) -> None:
+        """Serve by the new configuration from now on; what is stored stays, and is judged by it."""
+        config = prepared.config
+        self._config = config
+        self._plan = self._cycle.plan = prepared.plan
+        self._upstreams.switch(prepared.plan.upstreams)
+        if prepared.redis is not self._redis:
+            self._upstreams.later(_replace_redis(self._redis, prepared.redis))
+            self._redis = self._lookup.shared = self._fetcher.shared = prepared.redis
+        self._memory.resize(config.cache.memory.max_size // self._workers)
+        self._generation += 1
+        self._follow()
+
+    def _follow(self) -> None:
+        limits = client_limits(self._config, self._workers)
+        for path in self._paths.values():
+            path.follow(self._plan.router, self._plan.heads, limits.head, self._generation)
+        for listening in self._listenings.values():
+            listening.limits = limits
+            listening.trust(_networks(self._config))
+
+    # --- questions and orders
+
+    async def explain(self, url: bytes, fields: list[RawField]) -> dict[str, Any]:
+        """Why a URL is, or is not, answered from a store here."""
+        return await explain(self._plan, self._lookup, self._clock, url, fields)
+
+    async def remove(self, keys: list[bytes]) -> list[str]:
+        """Remove all variants of these cache keys from memory and Redis; a name for each that was there."""
+        removed: list[str] = []
+        for key in keys:
+            variants = set(self._memory.remove(key))
+            if self._redis is not None:
+                variants.update(await self._redis.remove(key))
+            removed += [f"{key.decode('latin-1')} {variant.hex()}" for variant in sorted(variants)]
+        return removed
+
+    def set_health(self, upstream: str, origin: str, healthy: bool) -> None:
+        """What an active check found."""
+        self._upstreams.set_health(upstream, origin, healthy)
+
+    def steer(self, upstream: str, origin: str, state: str) -> None:
+        """`up`, `drain` or `down` an origin."""
+        self._upstreams.steer(upstream, origin, state)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The worker as it is now, for operators: JSON-able."""
+        return {
+            "connections": {"downstream": self._open_now(), "upstream": self._upstreams.connections},
+            "requests": len(self._requests),
+            "fills": len(self._fetcher.fills),
+            "tunnels": len(self._tunnels),
+            "revalidations": len(self._revalidations),
+            "memory": {
+                "bytes": self._memory.bytes,
+                "budget": self._memory.budget,
+                "responses": self._memory.responses,
+                "evictions": self._memory.evictions,
+            },
+            "redis": None if self._redis is None else repr(self._redis),
+            "upstreams": self._upstreams.snapshot(),
+        }
+
+
+def _redis_tier(config: Config) -> RedisTier | None:
+    settings = config.cache.redis
+    if settings is None:
+        return None
+    return RedisTier(settings.url, timeout=settings.timeout, key_prefix=settings.key_prefix)
+
+
+async def _replace_redis(old: RedisTier | None, new: RedisTier | None) -> None:
+    if new is not None:
+        await new.start()
+    if old is not None:
+        await old.close()
+
+
+def _networks(config: Config) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(network, strict=False) for network in config.server.trusted_proxies)

@@ -1,0 +1,82 @@
+"""The listening sockets of a worker, its own and those of siblings it stands in for.
+
+Must not know what is served. Every socket is used through a duplicate: closing one of ours never
+resets the queue, which is the supervisor's.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping
+
+from edgeproxy.config.model import Listener
+from edgeproxy.server.listening import Listening
+from edgeproxy.server.protocol import ClientConnection
+from edgeproxy.server.tls import server_context
+
+BACKLOG = 4096
+
+_log = logging.getLogger("edgeproxy.dataplane")
+
+Sockets = list[tuple[socket.socket, Listener]]
+
+
+class Doors:
+    """Accepts connections on sockets that others made."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, listenings: Mapping[bytes, Listening]) -> None:
+        self._loop = loop
+        self._listenings = listenings
+        self._servers: dict[int, asyncio.Server] = {}  # by the descriptor they were opened for
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._shut = False
+
+    def __repr__(self) -> str:
+        return f"<Doors {len(self._servers)} open>"
+
+    async def open(self, sockets: Sockets) -> None:
+        """Accept on these sockets. Raises TlsFileError."""
+        for sock, listener in sockets:
+            if sock.fileno() in self._servers or self._shut:
+                continue
+            tls = listener.tls
+            listening = self._listenings[b"http" if tls is None else b"https"]
+            server = await self._loop.create_server(
+                lambda listening=listening: ClientConnection(listening),
+                sock=sock.dup(),
+                ssl=None if tls is None else server_context(tls),
+                backlog=BACKLOG,
+            )
+            self._servers[sock.fileno()] = server
+        if self._shut:  # while this waited
+            self.close()
+
+    def adopt(self, sockets: Sockets) -> None:
+        """Accept on a sibling's sockets too, in a moment."""
+        task = self._loop.create_task(self._adopt(sockets))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _adopt(self, sockets: Sockets) -> None:
+        try:
+            await self.open(sockets)
+        except Exception:
+            _log.exception("cannot stand in for a sibling; its connections wait until it is back")
+
+    def release(self, sockets: Sockets) -> None:
+        """Accept no more on these sockets."""
+        for sock, _ in sockets:
+            server = self._servers.pop(sock.fileno(), None)
+            if server is not None:
+                server.close()
+
+    def close(self) -> None:
+        """Accept no more at all."""
+        self._shut = True
+        for server in self._servers.values():
+            server.close()
+
+    async def closed(self) -> None:
+        """Wait until that is done."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._servers.clear()

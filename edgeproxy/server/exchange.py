@@ -1,0 +1,175 @@
+"""One request on a client connection, and the framing of its response (RFC 9112 §6, §7).
+
+Must not know routes, caching or origins.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from edgeproxy.edge.ports import Client, nothing
+from edgeproxy.errors import ClientGone
+from edgeproxy.server.body import RequestBodyReader
+from edgeproxy.wire.chunked import LAST_CHUNK, chunk_prefix, encode_last
+from edgeproxy.wire.fields import Fields, RawField
+from edgeproxy.wire.heads import RequestHead, ResponseHead
+from edgeproxy.wire.serialise import response_head_bytes
+
+if TYPE_CHECKING:
+    from edgeproxy.server.protocol import ClientConnection
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Exchange:
+    """One request and the way back to its client (`edge.ports.Downstream`)."""
+
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_left",
+        "_no_body",
+        "body",
+        "client",
+        "close_after",
+        "done",
+        "gone",
+        "head",
+        "on_gone",
+        "on_writable",
+        "received",
+        "sent",
+        "started",
+        "status",
+        "task",
+    )
+
+    def __init__(
+        self,
+        connection: "ClientConnection",
+        head: RequestHead,
+        client: Client,
+        body: RequestBodyReader | None,
+        keep_alive: bool,
+        received: float,
+        done: "asyncio.Future[None]",
+    ) -> None:
+        # request
+        self.head = head
+        self.client = client
+        self.body = body
+        self.received = received
+        # response
+        self.status = 0
+        self.started = False
+        self.sent = 0
+        self.close_after = not keep_alive
+        self._chunked = False
+        self._no_body = False
+        self._left: int | None = None
+        # flow
+        self.gone = False
+        self.done = done
+        self.on_writable: Callable[[], None] = nothing
+        self.on_gone: Callable[[], None] = nothing
+        self.task: asyncio.Task[None] | None = None
+        self._connection = connection
+
+    def __repr__(self) -> str:
+        state = "gone" if self.gone else "done" if self.done.done() else "started" if self.started else "new"
+        return f"<Exchange {self.head.method!r} {self.head.target.uri!r} {self.status or '-'} {state}>"
+
+    @property
+    def writable(self) -> bool:
+        """False while the client's write buffer is full."""
+        return not self._connection.write_paused
+
+    def interim(self, head: ResponseHead) -> None:
+        """Pass on a 1xx; clients of HTTP/1.0 do not know them (RFC 9110 §15.2)."""
+        if self.started or self.gone or self.head.minor == 0:
+            return
+        self._connection.write(response_head_bytes(head.status, head.reason, head.fields.raw))
+
+    def continue_(self) -> None:
+        """Tell a client that waits for it to send its body (RFC 9110 §10.1.1)."""
+        if not self.started and not self.gone and self.head.minor:
+            self._connection.write(CONTINUE)
+
+    def start(self, status: int, reason: bytes, fields: Iterable[RawField], length: int | None) -> None:
+        """Write the final head; without a known `length`, frame by chunks or by the close."""
+        if self.gone or self.started:
+            return
+        self.started = True
+        self.status = status
+        lines = list(fields)
+        minor = self.head.minor
+        self._no_body = self.head.method == b"HEAD" or status in (204, 304) or status < 200
+        if length is None and not self._no_body:
+            if minor:
+                self._chunked = True
+                lines.append((b"Transfer-Encoding", b"chunked"))
+            else:
+                self.close_after = True
+        self._left = length
+        if self._connection.draining:
+            self.close_after = True
+        if self.close_after:
+            lines.append((b"Connection", b"close"))
+        elif minor == 0:
+            lines.append((b"Connection", b"keep-alive"))
+        self._connection.write(response_head_bytes(status, reason, lines))
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write a piece of the body."""
+        if self.gone or self._no_body or not data:
+            return
+        self.sent += len(data)
+        if self._chunked:
+            self._connection.write_many((chunk_prefix(len(data)), data, b"\r\n"))
+        else:
+            if self._left is not None:
+                self._left -= len(data)
+            self._connection.write(data)
+
+    def end(self, trailers: Fields | None = None) -> None:
+        """The body is complete; anything but the announced length cuts the connection instead."""
+        if self.gone or self.done.done():
+            return
+        if not self._no_body and self._left:
+            self.abort()
+            return
+        if self._chunked:
+            self._connection.write(encode_last(trailers) if trailers else LAST_CHUNK)
+        self.done.set_result(None)
+        self._connection.exchange_ended(self)
+
+    def abort(self) -> None:
+        """Cut the connection: the client must not take what it has for the whole."""
+        if not self.done.done():
+            self.done.set_result(None)
+        self._connection.abort()
+
+    def left(self) -> None:
+        """The client is gone; called by the connection, once."""
+        if self.gone:
+            return
+        self.gone = True
+        if self.body is not None:
+            self.body.fail(ClientGone("the client closed its connection"))
+        if not self.done.done():
+            self.done.set_result(None)
+        self.on_gone()
+        self.on_gone = self.on_writable = nothing
+
+    def switch(self, head: ResponseHead) -> None:
+        """Write the head of a 101; what follows is no HTTP (RFC 9110 §7.8)."""
+        if not self.gone:
+            self.status = head.status
+            self.started = True
+            self._connection.write(response_head_bytes(head.status, head.reason, head.fields.raw))
+
+    def take_over(self) -> tuple[asyncio.Transport, bytes]:
+        """Leave HTTP: the transport and what was already read from it."""
+        if not self.done.done():
+            self.done.set_result(None)
+        return self._connection.hand_over()

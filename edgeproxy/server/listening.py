@@ -1,0 +1,147 @@
+"""What the client connections of one listener share: limits, the way to answers, one sweep for timeouts.
+
+Must not know routes, caching or origins.
+"""
+
+import asyncio
+import ipaddress
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from edgeproxy.clock import Clock
+from edgeproxy.edge.hot import Hot
+from edgeproxy.edge.ports import Client
+from edgeproxy.errors import BadRequest
+from edgeproxy.server.limits import ClientLimits
+from edgeproxy.server.phase import Phase
+
+if TYPE_CHECKING:
+    from edgeproxy.server.exchange import Exchange
+    from edgeproxy.server.protocol import ClientConnection
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Answers(Protocol):
+    """The synchronous fast path: a whole answer for the bytes of one head, or None."""
+
+    last: Hot | None
+
+    def answer(self, data: bytes) -> bytes | tuple[bytes, ...] | None: ...
+
+
+class Listening:
+    """Shared by all connections of one listener in one worker.
+
+    `now` is the coarse monotonic clock in seconds; `sweep` is to be called once a second.
+    """
+
+    def __init__(
+        self,
+        *,
+        scheme: bytes,
+        limits: ClientLimits,
+        fast: Answers,
+        fast_trusted: Answers,
+        serve: Callable[["Exchange"], "asyncio.Task[None]"],
+        refusal: Callable[[BadRequest], bytes],
+        refused: Callable[["ClientConnection", BadRequest], None],
+        hit: Callable[["ClientConnection", bytes, Hot], None] | None,
+        identify: Callable[[Client, bytes], Client],
+        trusted: tuple[Network, ...],
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        open_now: Callable[[], int] | None = None,
+    ) -> None:
+        self.scheme = scheme
+        self.limits = limits
+        self.fast = fast
+        self.fast_trusted = fast_trusted
+        self.serve = serve
+        self.refusal = refusal
+        self.refused = refused
+        self.hit = hit
+        self.identify = identify
+        self.loop = loop
+        self.clock = clock.monotonic
+        self.now = clock.monotonic()
+        self.connections: set[ClientConnection] = set()
+        self.heads: dict[ClientConnection, float] = {}  # inside a head, since when
+        self.stalled: dict[ClientConnection, float] = {}  # takes nothing, since when
+        self._peers: Counter[bytes] = Counter()
+        self._trusted = trusted
+        self._open_now = open_now or (lambda: len(self.connections))
+
+    def __repr__(self) -> str:
+        return f"<Listening {self.scheme!r} connections={len(self.connections)} stalled={len(self.stalled)}>"
+
+    def trust(self, networks: tuple[Network, ...]) -> None:
+        """From now on, these are the `trusted_proxies`; connections keep what they were."""
+        self._trusted = networks
+
+    def drain(self) -> None:
+        """Close idle connections now, the others after their response."""
+        for connection in list(self.connections):
+            connection.drain()
+
+    def trusts(self, peer: bytes) -> bool:
+        """Whether the peer may speak for others (`trusted_proxies`)."""
+        if not self._trusted or peer == b"unix":
+            return bool(self._trusted)
+        try:
+            address = ipaddress.ip_address(peer.decode())
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        address = mapped or address
+        return any(address in network for network in self._trusted)
+
+    def admit(self, connection: "ClientConnection") -> BadRequest | None:
+        """Count a connection in; the reason to refuse it, or None."""
+        over = self._open_now() >= self.limits.connections
+        self.connections.add(connection)
+        self._peers[connection.peer] += 1
+        if over:
+            return BadRequest("too many connections", 503)
+        if self.limits.per_client and self._peers[connection.peer] > self.limits.per_client:
+            return BadRequest("too many connections from this address", 429)
+        return None
+
+    def forget(self, connection: "ClientConnection") -> None:
+        """Count a connection out; again does nothing."""
+        if connection not in self.connections:
+            return
+        self.connections.discard(connection)
+        self.heads.pop(connection, None)
+        self.stalled.pop(connection, None)
+        self._peers[connection.peer] -= 1
+        if self._peers[connection.peer] <= 0:
+            del self._peers[connection.peer]
+
+    def sweep(self) -> None:
+        """Close what has timed out; one pass over the connections, no timer for each."""
+        now = self.now
+        limits = self.limits
+        for connection in list(self.connections):
+            phase = connection.phase
+            idle = now - connection.active
+            if phase is Phase.HEAD:
+                since = self.heads.get(connection, connection.active)
+                if now - since > limits.header_timeout:
+                    connection.expired(BadRequest("the request's head did not arrive in time", 408))
+            elif phase is Phase.EXCHANGE:
+                if connection.waits_for_body and idle > limits.body_timeout:
+                    connection.expired(BadRequest("the request's body stalled", 408))
+            elif phase is Phase.FRESH and connection.active == connection.made:
+                if idle > limits.header_timeout:
+                    connection.close()
+            elif phase is not Phase.CLOSED and idle > (
+                limits.body_timeout if phase is Phase.LINGER else limits.idle_timeout
+            ):
+                connection.close()
+        for connection, since in list(self.stalled.items()):
+            if connection.progressed():
+                self.stalled[connection] = now
+            elif now - since > limits.write_timeout:
+                connection.abort()

@@ -178,7 +178,7 @@ class MemoryTier:
         body = _segments(stored.body, stored.size)
         cost = _cost(stored, packed, body)
         old = self._find(stored.key, stored.variant)
-        if cost > self.budget // MAX_SHARE:
+        if cost > min(self.budget // MAX_SHARE, self.budget - self.reserved):
             if old is not None:
                 self._kill(old)
             return None

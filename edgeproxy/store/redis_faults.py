@@ -6,6 +6,7 @@ Must not know commands or counts.
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from edgeproxy.errors import TierFault
 from edgeproxy.store.command_pipe import PipeFull
 from edgeproxy.store.tier import Fault
 
@@ -33,6 +34,8 @@ def explain(error: Exception) -> tuple[Fault, str]:
     match error:
         case ResponseError():
             return Fault.REFUSED, f"refused a command: {error}"
+        case TierFault():
+            return Fault.DAMAGED, f"{error}; please report it"
         case PipeFull():
             return Fault.BUSY, f"{error}; it is slower than the requests that come in"
         case RedisTimeout() | TimeoutError():

@@ -12,6 +12,7 @@ from hashlib import sha1
 import msgspec
 from redis.exceptions import NoScriptError
 
+from edgeproxy.errors import TierFault
 from edgeproxy.store.codec import encode
 from edgeproxy.store.command_pipe import CommandPipe, PipeFull, Reply
 from edgeproxy.store.redis_faults import REDIS_ERRORS, is_full
@@ -131,19 +132,20 @@ class RedisWriter:
                 self._idle.set()
 
     async def _send(self, batch: list[Write]) -> list[Exception | None]:
-        """Send a batch in order; the outcome of each write that was sent."""
+        """Send a batch in order; the outcome of each write that was sent or should have been."""
+        failed: list[Exception | None] = []
         sent: list[tuple[asyncio.Future[Reply], tuple[bytes | int, ...]]] = []
-        try:
-            for write in batch:
+        for write in batch:
+            try:
                 if isinstance(write, Discard):
                     sent.append((self._discard(write), ()))
                     continue
                 arguments = await self._arguments(write)
                 if arguments and write.key in self._in_hand:  # not removed while it was encoded
                     sent.append((self._pipe.send("EVALSHA", _SCRIPT_SHA, *arguments), arguments))
-        except PipeFull as error:
-            return [error] + [await self._outcome(*one) for one in sent]
-        return [await self._outcome(*one) for one in sent]
+            except (PipeFull, TierFault) as error:
+                failed.append(error)
+        return failed + [await self._outcome(*one) for one in sent]
 
     async def _outcome(
         self, future: asyncio.Future[Reply], arguments: tuple[bytes | int, ...]
@@ -162,7 +164,10 @@ class RedisWriter:
         if ttl <= 0:
             return ()
         stored = put.stored
-        value = await asyncio.to_thread(encode, stored) if put.size >= IN_THREAD else encode(stored)
+        try:
+            value = await asyncio.to_thread(encode, stored) if put.size >= IN_THREAD else encode(stored)
+        except Exception as error:  # one that cannot be written must not end the writing of all others
+            raise TierFault(f"a response to {stored.key!r} does not encode: {error!r}") from error
         names = b"n" + _encode_names([name for name, _ in stored.selecting])
         return (
             1,

@@ -5,10 +5,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 import redis
 
+from edgeproxy.caching.stored import Stamp
 from edgeproxy.store import codec
 from edgeproxy.store.breaker import BreakerState
 from edgeproxy.store.redis_tier import RedisTier
@@ -172,6 +174,14 @@ async def test_origin_that_changes_vary_for_ever_starts_anew(tier: RedisTier, cl
     await written(tier)
     assert len(client.hkeys(tier.name_of(KEY))) == 2
     assert await tier.get(KEY, lambda _: b"v8") is not None
+
+
+async def test_response_that_does_not_encode_holds_up_no_other(tier: RedisTier) -> None:
+    tier.put(replace(stored(1), stamp=Stamp(position=1 << 70)), 60)
+    tier.put(stored(2), 60)
+    await written(tier)
+    assert tier.stats.count(Fault.DAMAGED) == 1
+    assert await tier.get(stored(2).key, plain) == stored(2)
 
 
 async def test_remove_takes_all_variants(tier: RedisTier) -> None:

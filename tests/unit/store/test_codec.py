@@ -89,6 +89,13 @@ def test_later_version_is_told_from_damage() -> None:
         decode(bytes(value), stored().key, b"")
 
 
+def test_version_that_never_was_is_damage() -> None:
+    value = bytearray(encode(stored()))
+    value[len(codec.MAGIC)] = 0
+    with pytest.raises(TierFault, match="never was"):
+        decode(bytes(value), stored().key, b"")
+
+
 def sealed(rest: bytes) -> bytes:
     """A value with a right digest over whatever it holds: written by a faulty writer, not damaged later."""
     return codec.MAGIC + bytes((codec.VERSION,)) + blake2b(rest, digest_size=16).digest() + rest

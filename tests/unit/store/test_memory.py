@@ -189,6 +189,15 @@ def test_resize_evicts_at_once() -> None:
     assert tier.responses == 0
 
 
+def test_nothing_is_admitted_where_fills_in_flight_take_all() -> None:
+    tier = MemoryTier(20_000)
+    assert tier.reserve(10_000)
+    tier.resize(10_000)
+    assert tier.put(stored()) is None
+    tier.release(10_000)
+    assert tier.put(stored()) is not None
+
+
 def test_heat_is_counted() -> None:
     tier = MemoryTier(10_000)
     first, second = tier.put(stored(1)), tier.put(stored(2))

@@ -31,7 +31,7 @@ from edgeproxy.store.write_queue import Discard, Put, WriteQueue
 
 logger = logging.getLogger("edgeproxy.store")
 
-LATE = 0.005
+LATE = 0.01
 """Seconds that a loop may be late before its timeouts look at the socket once more."""
 
 _decode_names = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode

@@ -137,7 +137,7 @@ class Cycle:
 
     def _hit(self, request: Request, decision: UseStored | UseStaleAndRevalidate) -> None:
         stored = decision.stored
-        stale = decision.ttl < 0
+        stale = decision.ttl <= 0
         request.note.outcome = Outcome.STALE if stale else Outcome.HIT
         request.note.saved = stored.origin_seconds
         how = How(ttl=floor(decision.ttl), detail=decision.reason)

@@ -22,6 +22,7 @@ from edgeproxy.caching.ranges import (
     slice_body,
 )
 from edgeproxy.caching.reasons import Fwd
+from edgeproxy.caching.storability import withheld_fields
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.edge.fill import Fill
 from edgeproxy.edge.heads import Heads, reason_of
@@ -137,7 +138,8 @@ class Deliver:
         assert head is not None
         route = fill.job.route
         status = self.cache_status(how, route.policy, fill.job.key)
-        lines = self._heads.relayed(head, route, status, now)
+        withheld = withheld_fields(head.fields, route.policy) if how.collapsed else frozenset()
+        lines = self._heads.relayed(head, route, status, now, withheld)
         if fill.job.store and not CONDITIONALS.isdisjoint(out.head.fields.index):
             job = fill.job
             candidate = make_stored(

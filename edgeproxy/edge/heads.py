@@ -35,11 +35,23 @@ class Heads:
     def __repr__(self) -> str:
         return f"<Heads {self._name!r}>"
 
-    def relayed(self, head: ResponseHead, route: Route, cache_status: bytes, now: float) -> list[RawField]:
-        """An origin's answer on its way through; its own fields stay byte for byte."""
+    def relayed(
+        self,
+        head: ResponseHead,
+        route: Route,
+        cache_status: bytes,
+        now: float,
+        withheld: frozenset[bytes] = frozenset(),
+    ) -> list[RawField]:
+        """An origin's answer on its way through; its own fields stay byte for byte.
+
+        `withheld` are names of fields that are not for this client.
+        """
         fields = strip_hop_by_hop(head.fields)
-        drop = route.response_edits.drop
+        drop = route.response_edits.drop | withheld
         lines = [line for line in fields.raw if line[0].lower() not in drop] if drop else list(fields.raw)
+        if head.status == 204:
+            lines = [line for line in lines if line[0].lower() != b"content-length"]  # RFC 9110 §8.6
         if b"date" not in fields:
             lines.append((b"Date", format_date(now)))
         lines.extend(route.response_edits.add)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.stored import StoredResponse
-from edgeproxy.caching.vary import variant_of
+from edgeproxy.caching.vary import selecting_names, variant_of
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.store.memory import MemoryTier, Node
 from edgeproxy.store.tier import SharedTier
@@ -76,6 +76,8 @@ class Lookup:
             if node is None or not node.live:
                 continue
             stored = node.stored
+            if names != selecting_names(stored.fields, policy):
+                continue  # stored when the route's key had other parts
             verdict = self._purges.verdict(key, stored.tags, stored.stamp)
             if verdict is Verdict.DEAD:
                 self.memory.remove_variant(key, node.variant)

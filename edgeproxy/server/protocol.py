@@ -37,6 +37,7 @@ class ClientConnection(asyncio.Protocol):
         "_half_closed",
         "_listening",
         "_reading_paused",
+        "_scanned",
         "_transport",
         "active",
         "draining",
@@ -63,6 +64,7 @@ class ClientConnection(asyncio.Protocol):
         # exchange
         self.exchange: Exchange | None = None
         self._buffer = bytearray()
+        self._scanned = 0  # bytes of it known to hold no end of a head
         # flow
         self.write_paused = False
         self.written = 0
@@ -172,7 +174,7 @@ class ClientConnection(asyncio.Protocol):
             skipped += 1
         if not buffer:
             return None
-        end = find_head_end(buffer, 0)
+        end = find_head_end(buffer, 0, self._scanned)
         if end < 0 or end > limits.max_head:
             if end > 0 or len(buffer) > limits.max_head:
                 if buffer.find(b"\r\n", 0, limits.max_target + 32) < 0:
@@ -184,7 +186,9 @@ class ClientConnection(asyncio.Protocol):
                 # From here on `active` stays: a head has one deadline, however its bytes drip.
                 self.phase = Phase.HEAD
                 self._listening.heads[self] = self.active
+            self._scanned = len(buffer)
             return None
+        self._scanned = 0
         head = bytes(buffer[:end])
         del buffer[:end]
         return head

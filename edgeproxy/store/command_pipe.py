@@ -51,8 +51,7 @@ class CommandPipe:
         """Give up what waits and close the connection; every waiter gets ConnectionError."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])  # not `await` itself: our own cancellation stays ours
             self._task = None
         self._fail([future for _, future in self._waiting], ConnectionError("the pipe was closed"))
         self._waiting.clear()

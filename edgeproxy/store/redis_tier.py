@@ -101,8 +101,7 @@ class RedisTier:
         await self._writer.close(drain if self.breaker.closed else 0.0)
         if self._keeper is not None:
             self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
+            await asyncio.wait([self._keeper])  # not `await` itself: our own cancellation stays ours
             self._keeper = None
         await self._reads.close()
         await self._writes.close()

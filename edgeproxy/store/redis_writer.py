@@ -90,8 +90,7 @@ class RedisWriter:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), drain)
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])  # not `await` itself: our own cancellation stays ours
         self._task = None
 
     async def flush(self) -> None:

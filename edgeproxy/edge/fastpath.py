@@ -89,6 +89,7 @@ class FastPath:
         "_old",
         "_purges",
         "_remembered",
+        "_reserved",
         "_router",
         "_scheme",
         "_seq",
@@ -131,6 +132,7 @@ class FastPath:
         self._heads: dict[bytes, Hot] = {}
         self._old: dict[bytes, Hot] = {}
         self._remembered = 0
+        self._reserved = False
         self._budget = budget
         self.now = now
 
@@ -185,12 +187,17 @@ class FastPath:
             if hot is None:
                 return None
         size = len(data) + HEAD_OVERHEAD
-        if size <= MOST_HEAD:
+        if size <= MOST_HEAD and (self._reserved or self._reserve()):
             self._heads[data] = hot
             self._remembered += size
             if self._remembered > self._budget // 2:
                 self._old, self._heads, self._remembered = self._heads, {}, 0
         return hot
+
+    def _reserve(self) -> bool:
+        """Count the room for remembered heads once there is one: most paths of a worker see none."""
+        self._reserved = self._memory.reserve(self._budget)
+        return self._reserved
 
     def _recognise(self, data: bytes) -> Hot | None:
         match = self._match(data)
@@ -228,7 +235,11 @@ class FastPath:
         primary = self._memory.get(key)
         if primary is None:
             return None
-        if data and primary.vary_names:
+        if data and not primary.name_sets[0] and len(primary) == 1:
+            hot = self._known(primary.find(b""), head.method)
+            if hot is not None:
+                return hot
+        elif data:
             head = parse_request_head(data, head.target.scheme, self._limits)
         found = self._lookup.peek(key, head, policy)
         if found.node is None or found.stored is None:
@@ -238,6 +249,13 @@ class FastPath:
         if not isinstance(decision, UseStored) or decision.reason is not Reason.FRESH:
             return None
         return self._answer_of(head, found.node, found.stored, route, decision.lifetime.seconds)
+
+    def _known(self, node: Node | None, method: bytes) -> Hot | None:
+        """The answer that is serialised already; whether it still holds is for `Hot.renew` to say."""
+        heats = node.hot if node is not None else None
+        if not isinstance(heats, Heats) or heats.generation != self._generation:
+            return None
+        return heats.get if method == b"GET" else heats.head
 
     def _answer_of(
         self, head: RequestHead, node: Node, stored: StoredResponse, route: Route, lifetime: float

@@ -41,8 +41,9 @@ TICK = 0.1
 """Seconds between two moves of the coarse clocks."""
 TICKS_A_SWEEP = 10
 TICKS_A_FOLD = 5
-HEADS_SHARE = 16
+HEADS_SHARE = 8
 """One part in so many of a worker's memory budget is for heads that the fast path remembers."""
+MOST_HEADS = 32 << 20
 
 _log = logging.getLogger("edgeproxy.dataplane")
 
@@ -107,8 +108,7 @@ class DataPlane:
         )
         # clients
         self._requests: set[asyncio.Task[None]] = set()
-        heads = min(budget // HEADS_SHARE, 32 << 20)
-        self._memory.reserve(heads)
+        heads = min(budget // HEADS_SHARE, MOST_HEADS)
         self._paths = {
             (scheme, trusted): FastPath(
                 scheme=scheme,
@@ -117,7 +117,7 @@ class DataPlane:
                 purges=purges,
                 counters=counters,
                 ledger=self._ledger,
-                budget=heads // 4,
+                budget=heads,
                 now=clock.wall(),
             )
             for scheme in (b"http", b"https")

@@ -73,10 +73,11 @@ def free_ports(count: int) -> int:
     raise Void("no free ports")
 
 
-def get(port: int, path: str) -> tuple[int, bytes]:
+def get(port: int, path: str, host: str | None = None) -> tuple[int, bytes]:
+    """Status and body; `host` is sent as Host, since caches keep hosts apart."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     with contextlib.closing(connection):
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Host": host or f"127.0.0.1:{port}"})
         answer = connection.getresponse()
         return answer.status, answer.read()
 

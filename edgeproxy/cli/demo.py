@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -56,7 +55,8 @@ def demo(listen: str, admin: str, shops: tuple[int, int]) -> None:
 
     To put the proxy in front of your own service: edgeproxy run --origin URL
     """
-    _refuse_busy([listen, admin, *(f"127.0.0.1:{port}" for port in shops)])
+    for option, address in _addresses(listen, admin, shops):
+        _refuse_busy(option, address)
     try:
         with open_shops(shops, QUERY_DELAY) as (first, second):
             settings = {
@@ -75,20 +75,31 @@ def demo(listen: str, admin: str, shops: tuple[int, int]) -> None:
         raise click.ClickException(f"the shop did not start: {error}") from error
 
 
-def _refuse_busy(addresses: Sequence[str]) -> None:
-    """One clear line before anything starts, when a port is taken."""
-    for address in addresses:
+def _addresses(listen: str, admin: str, shops: tuple[int, int]) -> list[tuple[str, str]]:
+    """All that is listened on, each with the option that changes it."""
+    return [
+        ("--listen", listen),
+        ("--admin", admin),
+        *(("--shops", f"127.0.0.1:{port}") for port in shops),
+    ]
+
+
+def _refuse_busy(option: str, address: str) -> None:
+    """One clear line before anything starts, when an address is taken or none."""
+    try:
+        host, port = split_address(address)
+    except AddressError as error:
+        raise click.UsageError(f"{option} {address}: {error}") from error
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            host, port = split_address(address)
-        except AddressError as error:
-            raise click.UsageError(f"{address}: {error}") from error
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise click.ClickException(f"cannot listen on {address}: {error.strerror}") from error
+            probe.bind((host, port))
+        except OSError as error:
+            what = (error.strerror or str(error)).lower()
+            raise click.ClickException(
+                f"cannot listen on {address}: {what}; choose another with {option}"
+            ) from error
 
 
 def _own_name() -> str:

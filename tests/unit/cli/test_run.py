@@ -66,13 +66,25 @@ def test_a_bad_origin_or_address_is_named_by_its_option(args: tuple[str, ...], o
     assert option in output
 
 
-def test_a_busy_port_is_one_clear_line(taken: int) -> None:
-    code, output = invoke("demo", "--listen", f"127.0.0.1:{taken}")
+@pytest.mark.parametrize("option", ["--listen", "--admin"])
+def test_a_busy_port_is_one_clear_line(taken: int, option: str) -> None:
+    address = f"127.0.0.1:{taken}"
+    others = {"--listen": "127.0.0.1:0", "--admin": "127.0.0.1:0"} | {option: address}
+    code, output = invoke("demo", *(part for pair in others.items() for part in pair), "--shops", "0", "0")
     assert code == 1
-    assert output == f"Error: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
+    assert (
+        output == f"Error: cannot listen on {address}: address already in use; choose another with {option}\n"
+    )
+
+
+def test_a_busy_port_of_a_shop_is_one_clear_line(taken: int) -> None:
+    any_port = "127.0.0.1:0"
+    code, output = invoke("demo", "--listen", any_port, "--admin", any_port, "--shops", "0", str(taken))
+    assert code == 1
+    assert output.endswith("choose another with --shops\n")
 
 
 def test_demo_refuses_an_address_that_is_none() -> None:
-    code, output = invoke("demo", "--admin", "9900")
+    code, output = invoke("demo", "--listen", "127.0.0.1:0", "--admin", "9900")
     assert code == 2
-    assert "9900: only a port" in output
+    assert "--admin 9900: only a port" in output

@@ -219,35 +219,36 @@ def test_ci_runs_make_test() -> None:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from what the image copies, and from nothing else."""
-    source = tmp_path_factory.mktemp("source")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the image's build copies, and nothing else."""
+    folder = tmp_path_factory.mktemp("source")
     for path in copied():
-        origin, target = ROOT / path, source / path
+        origin, target = ROOT / path, folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         if origin.is_dir():
             shutil.copytree(origin, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(origin, target)
-    out = tmp_path_factory.mktemp("wheel")
-    pip(sys.executable, "wheel", "--no-deps", f"--wheel-dir={out}", str(source))
-    (built,) = out.glob("*.whl")
-    return built
+    return folder
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The `bin` of a virtual environment that holds the wheel and what it depends on."""
-    folder = tmp_path_factory.mktemp("clean")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
-    pip(str(folder / "bin" / "python"), "install", str(wheel))
+def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The `bin` of a clean virtual environment, made by the very commands of the image's build."""
+    folder = tmp_path_factory.mktemp("clean") / "edgeproxy"
+    build = (ROOT / "Dockerfile").read_text().partition("\nFROM ")[2].partition("\nFROM ")[0]
+    lines = re.findall(r"^RUN (.+)$", build, re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        program, *rest = shlex.split(line.replace("/opt/edgeproxy", str(folder)))
+        run_python(*([] if program == "python" else ["-m", program]), *rest, cwd=source)
     yield folder / "bin"
     shutil.rmtree(folder)
 
 
-def pip(python: str, *arguments: str) -> None:
-    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+def run_python(*arguments: str, cwd: Path) -> None:
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -263,7 +264,9 @@ def outside(program: Path, *arguments: str, cwd: Path) -> subprocess.CompletedPr
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_the_wheel_holds_code_types_and_the_demos_files(wheel: Path) -> None:
+def test_the_wheel_holds_code_types_and_the_demos_files(source: Path, tmp_path: Path) -> None:
+    run_python("-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={tmp_path}", ".", cwd=source)
+    (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     for path in ("py.typed", "demo/demo.yaml", "demo/app.css", "cli/main.py"):
         assert f"edgeproxy/{path}" in names

@@ -22,6 +22,7 @@ from edgeproxy import __version__
 from edgeproxy.cli.main import main
 from edgeproxy.config.load import load, load_text
 from edgeproxy.telemetry.metrics import METRICS
+from tests.command import free_address, started
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "config" / "deploy"
@@ -291,3 +292,15 @@ def test_the_installed_wheel_works_outside_the_checkout(installed: Path, tmp_pat
     assert json.loads(schema.stdout)["properties"].keys() >= {"upstreams", "routes"}
     busy = outside(installed / "edgeproxy", "demo", "--listen", "8080", cwd=tmp_path)
     assert busy.returncode == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_demo_runs_from_the_installed_wheel(installed: Path, tmp_path: Path) -> None:
+    listen, admin = free_address(), free_address()
+    arguments = ("demo", "--admin", admin, "--shops", "0", "0")
+    with started(listen, admin, *arguments, program=[str(installed / "edgeproxy")], cwd=tmp_path) as running:
+        first, second = running.ask("/product/17"), running.ask("/product/17")
+        assert (first.status, second.status) == (200, 200)
+        assert "; hit" in second.cache_status
+    assert running.process.returncode == 0

@@ -126,7 +126,7 @@ class Cycle:
                 await self._forwarder.together(request, decision.stored)
             case Forward():
                 request.fwd = decision.fwd
-                if decision.store and b"range" not in head.fields:
+                if decision.store and head.method == b"GET" and b"range" not in head.fields:
                     await self._forwarder.together(request, None)
                 else:
                     await self._forwarder.alone(request)

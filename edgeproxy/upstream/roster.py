@@ -88,19 +88,20 @@ class Roster:
             self._refresh()
 
     def failed(
-        self, endpoint: Endpoint, now: float, *, connecting: bool = False, answered: bool = False
+        self, endpoint: Endpoint, now: float, *, connecting: bool = False, reached: bool = False
     ) -> None:
         """An exchange there failed.
 
         `connecting`: no connection came about, so other addresses of the origin are preferred at
-        once. `answered`: it was a 502, 503 or 504 of the origin's own, which ejects no last origin.
+        once. `reached`: the origin lives, yet answered 502, 503 or 504, reset, or broke off; that
+        ejects no last origin.
         """
         endpoint.failures += 1
         origin = endpoint.origin
         if connecting and len(origin.endpoints) > 1:
             endpoint.doubted_until = now + DOUBT
         limit = self._ejection.consecutive_failures
-        spared = answered and self.usable == (origin,) and origin.usable == (endpoint,)
+        spared = reached and self.usable == (origin,) and origin.usable == (endpoint,)
         if endpoint.out_until or (limit and endpoint.failures >= limit and not spared):
             endpoint.out_until = now + self._ejection.seconds
             origin.refresh()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edgeproxy.errors import BadRequest, ConnectionLost, NoHealthyOrigin, UpstreamError
+from edgeproxy.errors import BadRequest, ConnectionLost, FirstByteTimeout, NoHealthyOrigin, UpstreamError
 from edgeproxy.upstream.balancers import make_balancer
 from edgeproxy.upstream.budget import RetryBudget
 from edgeproxy.upstream.connection import Connection
@@ -188,7 +188,7 @@ class Upstream:
         endpoint = exchange.connection.endpoint
         status = exchange.status
         if status in GATEWAY_ERRORS:
-            self._roster.failed(endpoint, self._clock(), answered=True)
+            self._roster.failed(endpoint, self._clock(), reached=True)
         elif endpoint.out_until:
             self._roster.succeeded(endpoint)
         self._record(exchange.origin, status, exchange.started)
@@ -212,7 +212,7 @@ class Upstream:
         if raced or not isinstance(error, UpstreamError):
             self._roster.abandoned(endpoint, now)
         else:
-            self._roster.failed(endpoint, now)
+            self._roster.failed(endpoint, now, reached=not isinstance(error, FirstByteTimeout))
         if not exchange.status and isinstance(error, UpstreamError):
             self._record(exchange.origin, error.proxy_error, exchange.started)
 

@@ -87,11 +87,9 @@ class Forwarder:
         out, head, route = request.out, request.head, request.route
         bypasses = request.fwd in (Fwd.BYPASS, Fwd.METHOD)
         request.note.outcome = Outcome.BYPASS if bypasses else Outcome.MISS
-        store = head.method == b"POST" and route.policy.enabled  # RFC 9110 §9.3.3
-        fill = self.fetcher.begin(request.key, head, route, store=store, why=request.why, leader=out)
+        fill = self.fetcher.begin(request.key, head, route, store=False, why=request.why, leader=out)
         outgoing = request.plan.outgoing.request(head, out.client, route, body=out.body)
-        if not store:
-            out.on_gone = _cancel_this_task()
+        out.on_gone = _cancel_this_task()
         await self.fetcher.run(fill, request.upstream, outgoing)
         assert fill.head is not None
         request.note.origin = fill.origin_key

@@ -1,6 +1,7 @@
 """The request as an origin gets it: hop-by-hop fields gone, Via and forwarding fields added.
 
-Must not know connections. RFC 9110 §7.6, RFC 7239, RFC 8586 (CDN-Loop), W3C Trace Context.
+Must not know connections. RFC 9110 §7.6, RFC 7239, RFC 8586 (CDN-Loop), W3C Trace Context,
+Edge Architecture Specification (Surrogate-Capability).
 """
 
 import random
@@ -39,13 +40,14 @@ _PLAIN_NODE = re.compile(rb"[0-9.]+")
 class Outgoing:
     """Makes requests for origins; `name` is the pseudonym in Via, `node` this node's own id."""
 
-    __slots__ = ("_forwarded", "_loop_token", "_node", "_via")
+    __slots__ = ("_capability", "_forwarded", "_loop_token", "_node", "_via")
 
     def __init__(self, name: str, node: str, forwarded: bool = False) -> None:
         self._via = tuple(b"1.%d %s" % (minor, name.encode()) for minor in range(10))
         self._node = re.sub(rb"[^A-Za-z0-9.-]", b"-", node.encode())
         self._loop_token = re.compile(rb"(?:^|[\s,])" + re.escape(self._node) + rb"(?:$|[\s,;])")
         self._forwarded = forwarded
+        self._capability = name.encode() + b'="Surrogate/1.0"'
 
     def __repr__(self) -> str:
         return f"<Outgoing node={self._node!r}>"
@@ -77,6 +79,8 @@ class Outgoing:
         lines.append((b"CDN-Loop", self._node))
         self._forwarding(lines, head, client)
         self._tracing(lines, head, client)
+        if b"surrogate-control" in route.policy.targeted:
+            lines.append((b"Surrogate-Capability", self._capability))
         lines.extend(add)
         if edits.add:
             lines.extend(edits.add)

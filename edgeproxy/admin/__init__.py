@@ -1,0 +1,1 @@
+"""Floor 4: the admin API, an aiohttp application in the supervisor."""

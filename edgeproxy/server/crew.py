@@ -58,7 +58,7 @@ class Seat:
 class Crew:
     """All workers of the node.
 
-    `hello(index)` gives what the next process of a seat is told, `fds` what it inherits;
+    `hello(index)` gives what the next process of a seat is told, `fds(index)` what it inherits;
     `greeted(index)` is called each time one has come to serve.
     """
 
@@ -66,7 +66,7 @@ class Crew:
         self,
         counters: Sequence[Counters],
         hello: Callable[[int], Hello],
-        fds: Sequence[int],
+        fds: Callable[[int], Sequence[int]],
         *,
         handlers: Mapping[str, Handler] | None = None,
         greeted: Callable[[int], None] = lambda index: None,
@@ -207,7 +207,7 @@ class Crew:
             began = time.monotonic()
             try:
                 process = await WorkerProcess.start(
-                    self._hello(seat.index), self._fds, self._handlers, self._command
+                    self._hello(seat.index), self._fds(seat.index), self._handlers, self._command
                 )
             except StartFailed as failed:
                 if not served.done():

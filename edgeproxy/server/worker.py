@@ -95,8 +95,9 @@ class Worker:
         )
         beats = asyncio.create_task(self._beat(channel))
         drained = asyncio.create_task(self._drained.wait())
+        ends: list[asyncio.Future[Any]] = [channel.closed, drained, beats]
         try:
-            await asyncio.wait([channel.closed, drained, beats], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             beats.cancel()
             drained.cancel()

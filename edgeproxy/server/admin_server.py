@@ -1,0 +1,38 @@
+"""Knows where the admin API listens, from start to close.
+
+Must not know its calls.
+"""
+
+from aiohttp import web
+
+from edgeproxy.server.listeners import ListenerSockets
+
+
+class AdminServer:
+    """An aiohttp application on an address of its own."""
+
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._host = host
+        self._port = port
+        self._sockets: ListenerSockets | None = None
+
+    def __repr__(self) -> str:
+        return f"<AdminServer {self.address}>"
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, the true port included; empty before `start`."""
+        return self._sockets.address if self._sockets is not None else ""
+
+    async def start(self) -> None:
+        """Listen. Raises ListenError."""
+        self._sockets = ListenerSockets(self._host, self._port, 1)
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._sockets.sockets[0]).start()
+
+    async def close(self) -> None:
+        """Answer what was asked, for at most a second, and stop listening."""
+        await self._runner.cleanup()
+        if self._sockets is not None:
+            self._sockets.close()

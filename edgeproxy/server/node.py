@@ -1,0 +1,215 @@
+"""The node as operators and the crew see it: what is in force, what is shared, how it stands.
+
+Must not know signals or exit codes (`supervisor`), nor HTTP.
+"""
+
+import os
+import re
+import secrets
+import socket
+from typing import Any
+
+from edgeproxy.admin.ports import PurgeOrder
+from edgeproxy.config.model import Config
+from edgeproxy.edge.routing import Router
+from edgeproxy.fleet.purge_log import LocalPurgeLog, PurgeLog
+from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.fleet.rules import PurgeKind
+from edgeproxy.server.control import ControlError
+from edgeproxy.server.crew import Crew
+from edgeproxy.server.hello import Hello, Inherited
+from edgeproxy.server.listeners import ListenerSockets
+from edgeproxy.server.origins import Origins
+from edgeproxy.server.purging import PurgeDesk, parse
+from edgeproxy.telemetry.collector import NodeCollector
+from edgeproxy.telemetry.counters import Counters
+from edgeproxy.wire.fields import RawField
+
+ASK_TIMEOUT = 2.0  # seconds for workers to tell how they stand
+EXPLAIN_TIMEOUT = 10.0
+
+
+class Node:
+    """What the processes of this node share, and the answers of its admin API."""
+
+    def __init__(self, config: Config, sockets: list[ListenerSockets]) -> None:
+        self.name = node_name(config)
+        self.config = config
+        self.started = False
+        self.draining = False
+        # shared memory
+        self.counters = [Counters.create() for _ in range(worker_count(config))]
+        self._own = Counters.create()
+        self._purges = PurgeTable.create()
+        # parts
+        self._sockets = sockets
+        self._router = Router(config)
+        self._log: PurgeLog = LocalPurgeLog(self.name, self._purges, self._count_purge)
+        self._collector = NodeCollector([*self.counters, self._own], self._pids)
+        self._told: dict[int, Config] = {}
+        self._crew: Crew | None = None
+        self._origins = Origins(config, self._own, self._tell)
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name} started={self.started} draining={self.draining}>"
+
+    @property
+    def crew(self) -> Crew:
+        """The workers; set once, right after both were made."""
+        assert self._crew is not None
+        return self._crew
+
+    @crew.setter
+    def crew(self, crew: Crew) -> None:
+        self._crew = crew
+        self._desk = PurgeDesk(self._log, crew, lambda: self._router)
+
+    # lifetime
+
+    async def start(self) -> None:
+        """Begin to follow the fleet and to check origins."""
+        await self._log.start()
+
+    async def close(self) -> None:
+        """Stop that, and give the shared memory back."""
+        await self._log.close()
+        for each in (*self.counters, self._own):
+            each.close()
+        self._purges.close()
+
+    def take(self, config: Config) -> None:
+        """Let another configuration be in force."""
+        self.config = config
+        self._router = Router(config)
+        self._origins.take(config)
+
+    # what workers are given
+
+    def inherited_fds(self, index: int) -> list[int]:
+        """The descriptors that the worker in that seat inherits."""
+        return [
+            *(sock.fileno() for listener in self._sockets for sock in listener.sockets),
+            self.counters[index].fd,
+            self._purges.fd,
+        ]
+
+    def hello(self, index: int) -> Hello:
+        """What the next process in that seat is told."""
+        self._told[index] = self.config
+        return Hello(
+            index=index,
+            workers=len(self.counters),
+            node=self.name,
+            config=self.config.dump(),
+            sockets=[
+                Inherited(at, owner, sock.fileno())
+                for at, listener in enumerate(self._sockets)
+                for owner, sock in enumerate(listener.sockets)
+            ],
+            counters=self.counters[index].fd,
+            purges=self._purges.fd,
+            origins=self._origins.all(),
+        )
+
+    def greeted(self, index: int) -> None:
+        """Make up for what changed while a worker was starting."""
+        process = self.crew.seats[index].process
+        if process is None:
+            return
+        if self._told[index] is not self.config:
+            process.channel.notify("prepare", self.config.dump())
+            process.channel.notify("switch")
+        for known in self._origins.all():
+            process.channel.notify("health", known.upstream, known.origin, known.healthy)
+            process.channel.notify("steer", known.upstream, known.origin, known.state)
+
+    def _tell(self, name: str, *args: Any) -> None:
+        if self._crew is not None:
+            self._crew.tell(name, *args)
+
+    # how it stands
+
+    def not_ready(self) -> list[str]:
+        """Why the node should get no traffic."""
+        reasons = []
+        if self.draining:
+            reasons.append("draining: the node is stopping")
+        if not self.started:
+            reasons.append("starting: not all workers have been up yet")
+        elif not self.crew.serving:
+            reasons.append("no worker serves")
+        late = self._log.not_ready()
+        return [*reasons, late] if late is not None else reasons
+
+    def health(self) -> dict[str, dict[str, bool]]:
+        """What active checks found."""
+        return self._origins.health()
+
+    def purge_log(self) -> dict[str, object]:
+        """How the purge log stands."""
+        return self._log.describe()
+
+    def metrics(self) -> bytes:
+        """Prometheus text, all processes added up."""
+        slot = self._own.gauge("edgeproxy_workers")
+        self._own.floats[slot] = len(self.crew.serving)
+        return self._collector.text()
+
+    async def workers(self) -> list[dict[str, Any]]:
+        """One entry a worker, with what it tells of itself."""
+        snapshots = await self.crew.ask("snapshot", timeout=ASK_TIMEOUT)
+        out = []
+        for entry in self.crew.describe():
+            snapshot = snapshots.get(entry["worker"])
+            if isinstance(snapshot, dict):
+                entry |= {name: value for name, value in snapshot.items() if name != "upstreams"}
+            out.append(entry)
+        return out
+
+    # what operators do
+
+    async def purge(self, order: PurgeOrder) -> dict[str, Any]:
+        """Carry out a purge. Raises BadRequest."""
+        return await self._desk.purge(order)
+
+    async def explain(self, url: str, fields: list[RawField]) -> dict[str, Any]:
+        """Why a URL is, or is not, answered from a store; worker by worker where they differ is not told."""
+        target = parse(url, "url")
+        answers = await self.crew.ask("explain", target.uri, fields, timeout=EXPLAIN_TIMEOUT)
+        told: list[dict[str, Any]] = [answer for answer in answers.values() if isinstance(answer, dict)]
+        if not told:
+            failed = next(iter(answers.values()), "no worker serves")
+            raise ControlError(str(failed))
+        return max(told, key=lambda answer: bool(answer.get("stored")))
+
+    async def upstreams(self) -> dict[str, Any]:
+        """Each upstream with its origins, all workers together."""
+        snapshots = await self.crew.ask("snapshot", timeout=ASK_TIMEOUT)
+        return self._origins.merge([each for each in snapshots.values() if isinstance(each, dict)])
+
+    async def steer(self, upstream: str, origin: str, state: str) -> dict[str, Any]:
+        """Drain an origin, take it down or up again. Raises UnknownOrigin."""
+        steered = self._origins.steer(upstream, origin, state)
+        return {"upstream": upstream, "origin": origin, "state": state, "healthy": steered.healthy}
+
+    def _count_purge(self, kind: PurgeKind) -> None:
+        self._own.ints[self._own.counter("edgeproxy_purges_total", kind)] += 1
+
+    def _pids(self) -> dict[str, int]:
+        pids = {str(seat.index): seat.process.pid for seat in self.crew.seats if seat.process is not None}
+        return {"supervisor": os.getpid(), **pids}
+
+
+def node_name(config: Config) -> str:
+    """`server.node`, or the host's name and eight random hex digits."""
+    if config.server.node:
+        return config.server.node
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "node"
+    return f"{host[:180]}-{secrets.token_hex(4)}"
+
+
+def worker_count(config: Config) -> int:
+    """`server.workers`, where `auto` is one for each core this process may use."""
+    if config.server.workers == "auto":
+        return len(os.sched_getaffinity(0))
+    return config.server.workers

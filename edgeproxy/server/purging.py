@@ -1,0 +1,110 @@
+"""Knows how an operator's purge becomes rules, and what can be counted of it.
+
+Must not know HTTP, nor how rules reach other nodes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edgeproxy.admin.ports import PurgeOrder
+from edgeproxy.edge.routing import Router
+from edgeproxy.errors import BadRequest
+from edgeproxy.fleet.purge_log import PurgeLog
+from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
+from edgeproxy.server.control import ControlError
+from edgeproxy.server.crew import Crew
+from edgeproxy.wire.target import Target, parse_uri
+
+REMOVE_TIMEOUT = 5.0  # seconds for workers to say what they had of a URL
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePlan:
+    """The rules of a purge, and the cache keys of its URLs, under http and https."""
+
+    rules: tuple[PurgeRule, ...]
+    keys: tuple[bytes, ...]
+
+
+def plan(order: PurgeOrder, router: Router) -> PurgePlan:
+    """What an order means. Raises BadRequest for what is no URL, no prefix or no host."""
+    rules: list[PurgeRule] = []
+    keys: list[bytes] = []
+    for url in order.urls:
+        key = router.key_of(parse(url, "url"))
+        rest = without_scheme(key)
+        rules.append(PurgeRule(PurgeKind.URL, rest, order.soft))
+        keys += [b"http://" + rest, b"https://" + rest]
+    rules += [PurgeRule(PurgeKind.TAG, tag.encode(), order.soft) for tag in order.tags]
+    if order.prefix is not None:
+        rules.append(
+            PurgeRule(PurgeKind.PREFIX, without_scheme(parse(order.prefix, "prefix").uri), order.soft)
+        )
+    if order.host is not None:
+        rules.append(PurgeRule(PurgeKind.HOST, _host(order.host), order.soft))
+    if order.everything:
+        rules.append(PurgeRule(PurgeKind.EVERYTHING, b"", order.soft))
+    return PurgePlan(tuple(dict.fromkeys(rules)), tuple(dict.fromkeys(keys)))
+
+
+def parse(url: str, what: str) -> Target:
+    """A URL as an operator types it. Raises BadRequest that names it."""
+    try:
+        return parse_uri(url.encode("utf-8", "surrogatepass"))
+    except (BadRequest, ValueError) as error:
+        raise BadRequest(f"{what} {url!r} is no http or https URL: {error}", 422) from error
+
+
+def _host(host: str) -> bytes:
+    scheme = "https" if host.endswith(":443") else "http"
+    if not any(character in host for character in "/?#@\\ "):
+        try:
+            return parse_uri(f"{scheme}://{host}/".encode()).authority
+        except (BadRequest, ValueError):
+            pass
+    raise BadRequest(f"host {host!r} is no host name", 422)
+
+
+class PurgeDesk:
+    """Carries out purges: they count in every worker before the answer is given."""
+
+    def __init__(self, log: PurgeLog, crew: Crew, router: Callable[[], Router]) -> None:
+        self._log = log
+        self._crew = crew
+        self._router = router
+
+    def __repr__(self) -> str:
+        return f"<PurgeDesk {self._log!r}>"
+
+    async def purge(self, order: PurgeOrder) -> dict[str, Any]:
+        """Purge, and tell the outcome as the admin API answers it. Raises BadRequest."""
+        planned = plan(order, self._router())
+        done = await self._log.purge(planned.rules, order.wait)
+        removed = None
+        if not order.soft and order.urls and len(order.urls) and _only_urls(planned):
+            removed = await self._remove(planned.keys)
+        return {
+            "id": done.id,
+            "removed": removed,
+            "nodes": done.nodes,
+            "receipts": {
+                node: {"position": receipt.position, "time": receipt.time}
+                for node, receipt in done.receipts.items()
+            },
+        }
+
+    async def _remove(self, keys: tuple[bytes, ...]) -> int | None:
+        """Free what the URLs held; how many stored responses that were, None where a worker is silent."""
+        answers = await self._crew.ask("remove", list(keys), timeout=REMOVE_TIMEOUT)
+        removed: set[str] = set()
+        for answer in answers.values():
+            if isinstance(answer, ControlError):
+                return None
+            removed.update(answer)
+        silent = any(seat.late for seat in self._crew.seats)
+        return None if silent else len(removed)
+
+
+def _only_urls(planned: PurgePlan) -> bool:
+    return all(rule.kind is PurgeKind.URL for rule in planned.rules)

@@ -1,0 +1,191 @@
+"""The supervisor: owns the sockets, the shared memory and the workers, and runs the control plane.
+
+Must not know HTTP towards clients: that is the workers'.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+
+import uvloop
+
+from edgeproxy.admin.app import make_app
+from edgeproxy.config.model import Config
+from edgeproxy.config.warnings import warnings
+from edgeproxy.errors import EdgeProxyError
+from edgeproxy.server.admin_server import AdminServer
+from edgeproxy.server.crew import DEFAULT_TIMING, Crew, Timing
+from edgeproxy.server.listeners import ListenError, ListenerSockets, open_all
+from edgeproxy.server.node import Node, worker_count
+from edgeproxy.server.process import StartFailed
+from edgeproxy.server.reload import Reloader, ReloadRefused
+from edgeproxy.server.tls import TlsFileError, server_context
+from edgeproxy.telemetry import log
+
+STOPPED, FAILED, MISTAKEN = 0, 1, 2
+"""Exit codes: ended as told, could not serve (or was forced to end), a file of the configuration is bad."""
+
+_log = logging.getLogger("edgeproxy.supervisor")
+
+
+def run(
+    config: Config, *, source: str | None = None, timing: Timing = DEFAULT_TIMING, command: Sequence[str] = ()
+) -> int:
+    """Serve until told to stop; the exit code.
+
+    `source` is the file that a reload reads again.
+    """
+    log.set_up(config.log.level, "supervisor")
+    try:
+        for listener in config.server.listen:
+            if listener.tls is not None:
+                server_context(listener.tls)
+        sockets = open_all([(each.host, each.port) for each in config.server.listen], worker_count(config))
+    except TlsFileError as error:
+        _log.error("%s", error)
+        return MISTAKEN
+    except ListenError as error:
+        _log.error("%s", error)
+        return FAILED
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Supervisor(config, sockets, source, timing, command).run())
+    finally:
+        for each in sockets:
+            each.close()
+
+
+class Supervisor:
+    """One run of the node, from start to exit code."""
+
+    def __init__(
+        self,
+        config: Config,
+        sockets: list[ListenerSockets],
+        source: str | None,
+        timing: Timing,
+        command: Sequence[str],
+    ) -> None:
+        self._node = Node(config, sockets)
+        self._sockets = sockets
+        self._crew = Crew(
+            self._node.counters,
+            self._node.hello,
+            self._node.inherited_fds,
+            greeted=self._node.greeted,
+            timing=timing,
+            command=command,
+        )
+        self._node.crew = self._crew
+        self._reloader = Reloader(source, self._crew, lambda: self._node.config, self._node.take)
+        app = make_app(self._node, self._reloader)
+        self._admin = AdminServer(app, config.admin.host, config.admin.port)
+        # lifetime
+        self._told_to_stop = asyncio.Event()
+        self._forced = asyncio.Event()
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Supervisor {self._node!r} {self._crew!r}>"
+
+    async def run(self) -> int:
+        """Start everything, wait to be told to stop, drain."""
+        self._hear_signals()
+        for warning in warnings(self._node.config):
+            _log.warning("%s", warning)
+        try:
+            await self._start()
+            await self._told_to_stop.wait()
+            return await self._stop()
+        except StartFailed as error:
+            _log.error("%s", error)
+            return FAILED
+        except ListenError as error:
+            _log.error("admin API: %s", error)
+            return FAILED
+        finally:
+            await self._end()
+
+    async def _start(self) -> None:
+        await self._admin.start()
+        await self._node.start()
+        starting = asyncio.ensure_future(self._crew.start())
+        told = asyncio.ensure_future(self._told_to_stop.wait())
+        try:
+            await asyncio.wait([starting, told], return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                return  # told to stop before it served
+            starting.result()
+        finally:
+            for task in (starting, told):
+                task.cancel()
+            await asyncio.gather(starting, told, return_exceptions=True)
+        self._node.started = True
+        self._announce()
+
+    def _announce(self) -> None:
+        config = self._node.config
+        for listener, sockets in zip(config.server.listen, self._sockets, strict=True):
+            _log.info("listening on %s://%s", "https" if listener.tls else "http", sockets.address)
+        _log.info("admin API on http://%s", self._admin.address)
+        workers = ", ".join(f"{each['worker']} (pid {each['pid']})" for each in self._crew.describe())
+        _log.info("node %s serves with workers %s", self._node.name, workers)
+
+    # signals
+
+    def _hear_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_signal, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_signal)
+
+    def _stop_signal(self, number: signal.Signals) -> None:
+        if self._told_to_stop.is_set():
+            _log.warning("%s again: ended at once, requests are cut", number.name)
+            self._forced.set()
+            return
+        timeout = self._node.config.server.drain_timeout
+        _log.info("%s: no new connections; requests in flight have %g s to finish", number.name, timeout)
+        self._node.draining = True
+        self._told_to_stop.set()
+
+    def _reload_signal(self) -> None:
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(self._reload())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload(self) -> None:
+        self._crew.tell("reopen")
+        try:
+            await self._reloader.reload()
+        except ReloadRefused:
+            pass  # said by the reloader
+        except EdgeProxyError as error:
+            _log.error("not reloaded: %s", error)
+
+    # the end
+
+    async def _stop(self) -> int:
+        for sockets in self._sockets:
+            sockets.close()
+        draining = asyncio.ensure_future(self._crew.drain(self._node.config.server.drain_timeout))
+        forced = asyncio.ensure_future(self._forced.wait())
+        try:
+            await asyncio.wait([draining, forced], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            forced.cancel()
+            draining.cancel()
+            await asyncio.gather(draining, forced, return_exceptions=True)
+        if draining.cancelled():
+            return FAILED
+        _log.info("stopped" if draining.result() else "stopped; some requests did not finish in time")
+        return STOPPED
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._crew.kill()
+        await self._admin.close()
+        await self._node.close()

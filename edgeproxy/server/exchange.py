@@ -140,6 +140,7 @@ class Exchange:
             return
         if self._chunked:
             self._connection.write(encode_last(trailers) if trailers else LAST_CHUNK)
+        self.on_writable = self.on_gone = nothing  # let the reader go: no cycle is left for the collector
         self.done.set_result(None)
         self._connection.exchange_ended(self)
 

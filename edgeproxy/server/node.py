@@ -3,6 +3,7 @@
 Must not know signals or exit codes (`supervisor`), nor HTTP.
 """
 
+import asyncio
 import os
 import re
 import secrets
@@ -14,7 +15,8 @@ from edgeproxy.config.model import Config
 from edgeproxy.edge.routing import Router
 from edgeproxy.fleet.purge_log import LocalPurgeLog, PurgeLog
 from edgeproxy.fleet.purge_table import PurgeTable
-from edgeproxy.fleet.rules import PurgeKind
+from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
+from edgeproxy.server.checks import HealthChecks
 from edgeproxy.server.control import ControlError
 from edgeproxy.server.crew import Crew
 from edgeproxy.server.hello import Hello, Inherited
@@ -49,6 +51,8 @@ class Node:
         self._told: dict[int, Config] = {}
         self._crew: Crew | None = None
         self._origins = Origins(config, self._own, self._tell)
+        self._checks = HealthChecks(self._origins.set_health)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<Node {self.name} started={self.started} draining={self.draining}>"
@@ -69,9 +73,14 @@ class Node:
     async def start(self) -> None:
         """Begin to follow the fleet and to check origins."""
         await self._log.start()
+        await self._checks.follow(self.config)
 
     async def close(self) -> None:
         """Stop that, and give the shared memory back."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._checks.close()
         await self._log.close()
         for each in (*self.counters, self._own):
             each.close()
@@ -82,6 +91,9 @@ class Node:
         self.config = config
         self._router = Router(config)
         self._origins.take(config)
+        task = asyncio.get_running_loop().create_task(self._checks.follow(config))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # what workers are given
 
@@ -171,6 +183,12 @@ class Node:
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:
         """Carry out a purge. Raises BadRequest."""
         return await self._desk.purge(order)
+
+    async def invalidate(self, keys: list[bytes], tags: list[bytes]) -> None:
+        """Purge what an unsafe request made void (RFC 9111 §4.4); holds in every worker on return."""
+        rules = [PurgeRule(PurgeKind.URL, without_scheme(key)) for key in keys]
+        rules += [PurgeRule(PurgeKind.TAG, tag) for tag in tags]
+        await self._log.purge(rules, 0.0)
 
     async def explain(self, url: str, fields: list[RawField]) -> dict[str, Any]:
         """Why a URL is, or is not, answered from a store; worker by worker where they differ is not told."""

@@ -4,6 +4,8 @@ Must not know routes, caching or origins: hits come from `fast`, all else from `
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import cast
 
@@ -11,15 +13,18 @@ from edgeproxy.edge.ports import Client
 from edgeproxy.errors import BadRequest
 from edgeproxy.server.body import RequestBodyReader
 from edgeproxy.server.exchange import Exchange
+from edgeproxy.server.intake import Intake
 from edgeproxy.server.listening import Listening
-from edgeproxy.server.phase import Phase
+from edgeproxy.server.phase import Hold, Phase
 from edgeproxy.wire.framing import Framing, Length, keep_alive, request_framing
 from edgeproxy.wire.heads import RequestHead
-from edgeproxy.wire.request_head import find_head_end, looks_hopeless, parse_request_head
+from edgeproxy.wire.request_head import parse_request_head
 
 HEADS_A_TURN = 32
 WRITE_HIGH = 256 * 1024
 WRITE_LOW = 64 * 1024
+_BY_RESET = struct.pack("ii", 1, 0)
+_BODILESS = frozenset((b"GET", b"HEAD"))
 
 
 def _no_answer(data: bytes) -> None:
@@ -27,22 +32,25 @@ def _no_answer(data: bytes) -> None:
 
 
 class ClientConnection(asyncio.Protocol):
-    """One client connection. `listening` holds what all connections of a listener share."""
+    """One client connection. `listening` holds what all connections of a listener share.
+
+    `deadline` is the monotonic second at which the phase has lasted too long, 0 where only silence counts.
+    """
 
     __slots__ = (
         "_answer",
-        "_buffer",
         "_client",
+        "_eof",
         "_fast",
-        "_half_closed",
+        "_holds",
+        "_intake",
         "_listening",
-        "_reading_paused",
-        "_scanned",
         "_transport",
+        "_turn",
         "active",
+        "deadline",
         "draining",
         "exchange",
-        "made",
         "peer",
         "phase",
         "write_paused",
@@ -57,72 +65,81 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.peer = b""
         self.phase = Phase.FRESH
-        self.made = self.active = 0.0
+        self.active = self.deadline = 0.0
         self.draining = False
         self._client: Client | None = None
-        self._half_closed = False
+        self._eof = False
         # exchange
         self.exchange: Exchange | None = None
-        self._buffer = bytearray()
-        self._scanned = 0  # bytes of it known to hold no end of a head
+        self._intake = Intake()
+        self._turn = False  # whether the next heads wait for a turn of the loop
         # flow
         self.write_paused = False
         self.written = 0
-        self._reading_paused = False
+        self._holds = 0
 
     def __repr__(self) -> str:
-        return f"<ClientConnection {self.peer!r} {self.phase.name} buffered={len(self._buffer)}>"
+        return f"<ClientConnection {self.peer!r} {self.phase.name} {self._intake!r} holds={self._holds}>"
 
     # --- life
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        listening = self._listening
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
-        self.active = self.made = self._listening.now
+        self.active = listening.now
+        self.deadline = self.active + listening.limits.header_timeout
         name = transport.get_extra_info("peername")
         self.peer = str(name[0]).encode() if isinstance(name, tuple) else b"unix"
-        if self._listening.trusts(self.peer):
-            self._fast = self._listening.fast_trusted
+        if listening.trusts(self.peer):
+            self._fast = listening.fast_trusted
             self._answer = self._fast.answer
-        refusal = self._listening.admit(self)
+        refusal = listening.admit(self)
         if refusal is not None:
-            self._transport.write(self._listening.refusal(refusal))
-            self.close()
+            self._refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.phase = Phase.CLOSED
+        self._answer = _no_answer
         self._listening.forget(self)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.left()
 
     def eof_received(self) -> bool:
-        """A half-closed client still gets the answer to what it asked."""
+        """A half-closed client still gets the answers to what it asked."""
+        self._eof = True
         exchange = self.exchange
-        if exchange is None or (exchange.body is not None and not exchange.body.complete):
-            return False
-        self._half_closed = True
-        exchange.close_after = True
-        return self._transport.get_extra_info("sslcontext") is None
+        if exchange is not None and exchange.body is not None and not exchange.body.complete:
+            if self.phase is Phase.EXCHANGE:
+                self.abort()  # the request will never be whole
+            else:
+                self.close()
+        elif self._transport.get_extra_info("sslcontext") is not None:
+            return False  # TLS ends both ways at once
+        elif exchange is None and (not self._intake or self.phase is Phase.HEAD):
+            self.close()
+        return True
 
     # --- bytes in
 
     def data_received(self, data: bytes) -> None:
         self.active = self._listening.now
-        if self.exchange is None and not self._buffer:
+        if self.exchange is None and not self._intake:
             answer = self._answer(data)
             if answer is not None:
                 if isinstance(answer, bytes):
                     self._transport.write(answer)
                 else:
                     self._transport.writelines(answer)
+                self.phase = Phase.IDLE
                 if self._listening.hit is not None:
                     self._note_hit(data)
                 return
         self._receive(data)
 
     def _receive(self, data: bytes) -> None:
-        if self.phase is Phase.CLOSED:
+        if self.phase is Phase.CLOSED or self.phase is Phase.FAREWELL:
             return
         exchange = self.exchange
         if exchange is not None and exchange.body is not None and exchange.body.wants_more():
@@ -131,89 +148,77 @@ class ClientConnection(asyncio.Protocol):
             except BadRequest as error:
                 self._bad_body(exchange, error)
                 return
-            if self.phase is Phase.LINGER and not exchange.body.wants_more():
-                self._buffer += data
-                self._next_exchange()
+            if self.phase is Phase.LINGER:
+                self._intake.add(data)
+                if exchange.body.complete:
+                    self._next_exchange()
                 return
-        self._buffer += data
-        if self.exchange is None:
+        self._intake.add(data)
+        if self.exchange is None and not self._turn:
             self._next()
-        elif len(self._buffer) > self._listening.limits.pipelined:
-            self.pause_reading()
+        elif len(self._intake) > self._listening.limits.pipelined:
+            self.hold(Hold.PIPELINE)
 
     def _next(self) -> None:
-        """Take heads from the buffer until an exchange begins or no whole head is left."""
+        """Take heads from what came until an exchange begins or no whole head is left."""
+        self._turn = False
         turns = 0
-        buffer = self._buffer
-        while buffer and self.exchange is None and self.phase is not Phase.CLOSED:
+        while self.exchange is None and self.phase not in (Phase.CLOSED, Phase.FAREWELL):
             if self.write_paused:
+                self.hold(Hold.WRITE)
+                return
+            if turns == HEADS_A_TURN:
+                self._in_a_turn()
                 return
             turns += 1
-            if turns > HEADS_A_TURN:
-                self._listening.loop.call_soon(self._next)
-                return
             try:
-                head = self._take_head()
+                head = self._intake.head(self._listening.limits.head)
                 if head is None:
+                    self._await_head()
                     return
                 self._begin(head)
             except BadRequest as error:
                 self._refuse(error)
                 return
-        if not buffer and self.exchange is None and self.phase is not Phase.CLOSED:
-            self.phase = Phase.IDLE
-            self.resume_reading()
 
-    def _take_head(self) -> bytes | None:
-        """Cut one head off the buffer; None while it is not complete. Raises BadRequest."""
-        buffer = self._buffer
-        limits = self._listening.limits.head
-        skipped = 0
-        while skipped < 2 and buffer.startswith(b"\r\n"):
-            del buffer[:2]
-            skipped += 1
-        if not buffer:
-            return None
-        end = find_head_end(buffer, 0, self._scanned)
-        if end < 0 or end > limits.max_head:
-            if end > 0 or len(buffer) > limits.max_head:
-                if buffer.find(b"\r\n", 0, limits.max_target + 32) < 0:
-                    raise BadRequest(f"request line over {limits.max_target} bytes", 414)
-                raise BadRequest(f"request head over {limits.max_head} bytes", 431)
-            if looks_hopeless(buffer):
-                raise BadRequest("not an HTTP/1 request")
-            if self.phase is not Phase.HEAD:
-                # From here on `active` stays: a head has one deadline, however its bytes drip.
-                self.phase = Phase.HEAD
-                self._listening.heads[self] = self.active
-            self._scanned = len(buffer)
-            return None
-        self._scanned = 0
-        head = bytes(buffer[:end])
-        del buffer[:end]
-        return head
+    def _in_a_turn(self) -> None:
+        """Go on after a turn of the loop: others come in between, and nothing recurses."""
+        if not self._turn:
+            self._turn = True
+            self._listening.loop.call_soon(self._next)
+        if len(self._intake) > self._listening.limits.pipelined:
+            self.hold(Hold.PIPELINE)
+
+    def _await_head(self) -> None:
+        """No whole head is there: go on reading, with one deadline however its bytes drip."""
+        if self._eof:
+            self.close()
+            return
+        if self._intake and self.phase is not Phase.HEAD:
+            self.phase = Phase.HEAD
+            self.deadline = self.active + self._listening.limits.header_timeout
+        self.release(Hold.PIPELINE)
 
     def _begin(self, data: bytes) -> None:
         """Answer one head from the fast path, or start an exchange. Raises BadRequest."""
         listening = self._listening
-        if self.phase is Phase.HEAD:
-            listening.heads.pop(self, None)
         answer = self._answer(data)
         if answer is not None:
             self.phase = Phase.IDLE
-            self.write(answer) if type(answer) is bytes else self.write_many(
-                cast("tuple[bytes, ...]", answer)
-            )
+            self.write(answer) if isinstance(answer, bytes) else self.write_many(answer)
+            if listening.hit is not None:
+                self._note_hit(data)
             return
         client = self._client_of(data)
         head = parse_request_head(data, client.scheme, listening.limits.head)
-        self.phase = Phase.EXCHANGE
         exchange = self._exchange_for(head, client)
+        self.phase = Phase.EXCHANGE
         self.exchange = exchange
         body = exchange.body
-        if body is not None and self._buffer and not body.complete:
-            rest = body.feed(bytes(self._buffer))
-            self._buffer[:] = rest
+        if body is not None and not body.complete:
+            self.release(Hold.PIPELINE)
+            if self._intake:
+                self._intake.add(body.feed(self._intake.all()))
         exchange.task = listening.serve(exchange)
 
     def _note_hit(self, head: bytes) -> None:
@@ -236,13 +241,13 @@ class ClientConnection(asyncio.Protocol):
             raise BadRequest("only 100-continue can be expected", 417)
         done = self._listening.loop.create_future()
         exchange = Exchange(self, head, client, None, keep_alive(head), self._listening.clock(), done)
-        if framing is Framing.NONE:
-            return exchange
         length = framing.n if isinstance(framing, Length) else None
+        if framing is Framing.NONE or (length == 0 and head.method in _BODILESS):
+            return exchange
         exchange.body = RequestBodyReader(
             length,
-            self.pause_reading,
-            self.resume_reading,
+            lambda: self.hold(Hold.BODY),
+            lambda: self.release(Hold.BODY),
             exchange.continue_ if expects is not None else None,
         )
         return exchange
@@ -251,23 +256,22 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, error: BadRequest) -> None:
         """Answer a request that never became an exchange, and close."""
-        self._listening.heads.pop(self, None)
         self._listening.refused(self, error)
         if not self._transport.is_closing():
             self._transport.write(self._listening.refusal(error))
-        self.close()
+        self.farewell()
 
     def _bad_body(self, exchange: Exchange, error: BadRequest) -> None:
         exchange.close_after = True
         if self.phase is Phase.LINGER or exchange.body is None:
-            self.close()
+            self.farewell()
             return
-        self.pause_reading()
+        self.hold(Hold.OVER)
         exchange.body.fail(error)
 
     def expired(self, error: BadRequest) -> None:
         """A timeout of the client's side struck."""
-        if self.exchange is not None and self.exchange.body is not None and self.phase is Phase.EXCHANGE:
+        if self.exchange is not None and self.phase is Phase.EXCHANGE:
             self._bad_body(self.exchange, error)
         elif self.phase is Phase.HEAD:
             self._refuse(error)
@@ -288,19 +292,22 @@ class ClientConnection(asyncio.Protocol):
         self.write_paused = True
         if self.exchange is None:
             # A client that asks without reading gets no more answers until it reads.
-            self.pause_reading()
+            self.hold(Hold.WRITE)
+        self._stalls()
+
+    def _stalls(self) -> None:
         self.written = self._transport.get_write_buffer_size()
         self._listening.stalled[self] = self._listening.now
 
     def resume_writing(self) -> None:
         self.write_paused = False
-        self._listening.stalled.pop(self, None)
+        if self.phase is not Phase.CLOSED:
+            self._listening.stalled.pop(self, None)
+        self.release(Hold.WRITE)
         if self.exchange is not None:
             self.exchange.on_writable()
-        elif self._buffer:
-            self._next()
-        else:
-            self.resume_reading()
+        elif self._intake and not self._turn:
+            self._in_a_turn()
 
     def progressed(self) -> bool:
         """Whether the client took bytes since this was last asked."""
@@ -308,82 +315,106 @@ class ClientConnection(asyncio.Protocol):
         moved, self.written = left < self.written, left
         return moved
 
-    def pause_reading(self) -> None:
-        if not self._reading_paused and not self._transport.is_closing():
-            self._reading_paused = True
+    def hold(self, why: Hold) -> None:
+        """Read no more for this reason."""
+        if not self._holds and not self._transport.is_closing():
             self._transport.pause_reading()
+        self._holds |= why
 
-    def resume_reading(self) -> None:
-        if self._reading_paused and not self._transport.is_closing():
-            self._reading_paused = False
-            self.active = self._listening.now
-            self._transport.resume_reading()
+    def release(self, why: Hold) -> None:
+        """Read on unless there is another reason not to."""
+        if self._holds & why:
+            self._holds &= ~why
+            if not self._holds and not self._transport.is_closing():
+                self.active = self._listening.now
+                self._transport.resume_reading()
 
     @property
     def waits_for_body(self) -> bool:
         """True while the client owes bytes of a body."""
         body = self.exchange.body if self.exchange is not None else None
-        return body is not None and not body.complete and not self._reading_paused
+        return body is not None and not body.complete and body.error is None and not self._holds
+
+    @property
+    def last_words(self) -> bool:
+        """Whether the next response is the last on this connection."""
+        return (self.draining or self._eof) and not self._intake
 
     # --- ends
 
     def exchange_ended(self, exchange: Exchange) -> None:
         """The response is out: go on with the next request, linger for the body, or close."""
         body = exchange.body
-        if body is not None and not body.complete and body.error is None:
-            self._linger(body)
-        elif body is not None and body.error is not None:
-            self.close()
+        if body is None or (body.complete and not exchange.close_after):
+            self._next_exchange()
+        elif exchange.close_after or body.error is not None:
+            self.exchange = None
+            self.farewell()
         else:
-            self._next_exchange()
-
-    def _linger(self, body: RequestBodyReader) -> None:
-        """Read on for a while: a close with unread bytes would reset the response away."""
-        self.phase = Phase.LINGER
-        body.shorten(self._listening.limits.linger)
-        body.discard()
-        if body.complete:
-            self._next_exchange()
+            self.phase = Phase.LINGER
+            self.deadline = self._listening.now + self._listening.limits.linger_timeout
+            body.shorten(self._listening.limits.linger)
 
     def _next_exchange(self) -> None:
         exchange, self.exchange = self.exchange, None
-        if exchange is not None and (exchange.close_after or self.draining):
+        if exchange is not None and (exchange.close_after or self.last_words):
             self.close()
             return
         self.phase = Phase.IDLE
         self.active = self._listening.now
-        if self._buffer:
-            # The next head waits for a turn of the loop: no recursion through pipelined requests.
-            self._listening.loop.call_soon(self._next)
+        if self.write_paused:
+            self.hold(Hold.WRITE)
+        elif self._intake:
+            self._in_a_turn()
         else:
-            self.resume_reading()
+            self.release(Hold.PIPELINE)
 
     def drain(self) -> None:
         """Close now if idle, else after the response under way."""
         self.draining = True
         self._answer = _no_answer
-        if self.exchange is None and self.phase in (Phase.IDLE, Phase.FRESH):
+        if self.phase is Phase.IDLE and not self._intake and not self._listening.waiting(self._transport):
             self.close()
+        elif self.phase is Phase.FRESH:
+            # Its request may be under way still.
+            self.deadline = min(self.deadline, self._listening.now + self._listening.limits.linger_timeout)
+
+    def farewell(self) -> None:
+        """Close as soon as the client did, or soon: unread bytes would reset the last answer away."""
+        if self.phase is Phase.CLOSED:
+            return
+        if self._eof or not self._transport.can_write_eof():
+            self.close()
+            return
+        self.phase = Phase.FAREWELL
+        self._answer = _no_answer
+        self.deadline = self._listening.now + self._listening.limits.linger_timeout
+        self._intake.all()
+        self._transport.write_eof()
+        self.release(Hold.BODY | Hold.PIPELINE | Hold.WRITE | Hold.OVER)
 
     def close(self) -> None:
         """Close once everything written is out."""
         if self.phase is not Phase.CLOSED:
             self.phase = Phase.CLOSED
             self._answer = _no_answer
-            self._listening.heads.pop(self, None)
+            if self._transport.get_write_buffer_size():
+                self._stalls()  # even that has its time
             self._transport.close()
 
     def abort(self) -> None:
-        """Close at once, unsent bytes lost: the client must notice."""
+        """Cut the connection, by a reset: the client must not take what it has for the whole."""
         self.phase = Phase.CLOSED
         self._answer = _no_answer
-        self._listening.heads.pop(self, None)
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BY_RESET)
         self._transport.abort()
 
     def hand_over(self) -> tuple[asyncio.Transport, bytes]:
         """Leave HTTP for good: the transport, and bytes already read."""
-        rest, self._buffer = bytes(self._buffer), bytearray()
         self.exchange = None
         self.phase = Phase.CLOSED
+        self._answer = _no_answer
         self._listening.forget(self)
-        return self._transport, rest
+        return self._transport, self._intake.all()

@@ -73,6 +73,7 @@ class Supervisor:
             self._node.counters,
             self._node.hello,
             self._node.inherited_fds,
+            handlers={"invalidate": self._node.invalidate},
             greeted=self._node.greeted,
             timing=timing,
             command=command,

@@ -276,7 +276,6 @@ class Proxy:
         for listening in plane._listenings.values():
             left += [repr(one) for one in listening.connections if one.exchange is not None]
             left += [f"stalled {one!r}" for one in listening.stalled]
-            left += [f"head {one!r}" for one in listening.heads]
         return left
 
     @property

@@ -3,6 +3,7 @@
 Must not know who that is: an origin, or nobody.
 """
 
+from collections import deque
 from collections.abc import Callable
 
 from edgeproxy.errors import BadRequest, EdgeProxyError
@@ -22,6 +23,7 @@ class RequestBodyReader:
     """
 
     __slots__ = (
+        "_answered",
         "_consumer",
         "_decoder",
         "_first",
@@ -60,7 +62,8 @@ class RequestBodyReader:
         # flow
         self.consumed = False
         self._consumer: BodyConsumer | None = None
-        self._kept: list[bytes] = []
+        self._answered = False  # whether a response is on its way already
+        self._kept: deque[bytes] = deque()
         self._kept_size = 0
         self._paused = False
         self._reading_paused = False
@@ -73,6 +76,16 @@ class RequestBodyReader:
         return f"<RequestBodyReader length={self.length} seen={self._seen} kept={self._kept_size} {state}>"
 
     # --- from the client's socket
+
+    @property
+    def left(self) -> int | None:
+        """Bytes still to come; None where only the last chunk will tell."""
+        return None if self._decoder is not None else self._left
+
+    @property
+    def unasked(self) -> bool:
+        """Whether the client still waits to be told to go on (RFC 9110 §10.1.1)."""
+        return self._first is not None
 
     def wants_more(self) -> bool:
         """Whether bytes of the connection still belong to this body."""
@@ -93,6 +106,8 @@ class RequestBodyReader:
                 pieces, done, rest = self._decoder.feed(data)
             except FramingError as error:
                 raise BadRequest(f"request body: {error}") from error
+            if len(pieces) > 1:  # however small the chunks, the pieces are few
+                pieces = [b"".join(pieces)]
         for piece in pieces:
             self._seen += len(piece)
             if self._max and self._seen > self._max:
@@ -127,6 +142,14 @@ class RequestBodyReader:
     def detach(self) -> None:
         """Whoever consumed has no more use for the body."""
         self._consumer = None
+        if self._answered and not self.complete:
+            self.discard()
+
+    def answered(self) -> None:
+        """The response is on its way: whoever detaches now will not try again."""
+        self._answered = True
+        if self._consumer is None and not self.complete:
+            self.discard()
 
     def pause(self) -> None:
         """The consumer is full."""
@@ -168,7 +191,7 @@ class RequestBodyReader:
 
     def _flush(self) -> None:
         while self._kept and self._consumer is not None and not self._paused:
-            piece = self._kept.pop(0)
+            piece = self._kept.popleft()
             self._kept_size -= len(piece)
             self.consumed = True
             self._consumer.on_body(piece)

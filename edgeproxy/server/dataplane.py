@@ -178,8 +178,7 @@ class DataPlane:
             async with asyncio.timeout(timeout):
                 await self._idle()
         for listening in self._listenings.values():
-            for connection in list(listening.connections):
-                connection.abort()
+            listening.abort()
         self._tunnels.close()
         await self._end()
 

@@ -13,12 +13,19 @@ from edgeproxy.server.body import RequestBodyReader
 from edgeproxy.wire.chunked import LAST_CHUNK, chunk_prefix, encode_last
 from edgeproxy.wire.fields import Fields, RawField
 from edgeproxy.wire.heads import RequestHead, ResponseHead
+from edgeproxy.wire.hop_by_hop import strip_hop_by_hop
 from edgeproxy.wire.serialise import response_head_bytes
 
 if TYPE_CHECKING:
     from edgeproxy.server.protocol import ClientConnection
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+
+
+def without_length(fields: Iterable[RawField]) -> list[RawField]:
+    """The fields without Content-Length: what is framed otherwise must not announce one."""
+    return [field for field in fields if field[0].lower() != b"content-length"]
 
 
 class Exchange:
@@ -88,7 +95,8 @@ class Exchange:
         """Pass on a 1xx; clients of HTTP/1.0 do not know them (RFC 9110 §15.2)."""
         if self.started or self.gone or self.head.minor == 0:
             return
-        self._connection.write(response_head_bytes(head.status, head.reason, head.fields.raw))
+        fields = strip_hop_by_hop(head.fields).raw
+        self._connection.write(response_head_bytes(head.status, head.reason, without_length(fields)))
 
     def continue_(self) -> None:
         """Tell a client that waits for it to send its body (RFC 9110 §10.1.1)."""
@@ -103,21 +111,30 @@ class Exchange:
         self.status = status
         lines = list(fields)
         minor = self.head.minor
-        self._no_body = self.head.method == b"HEAD" or status in (204, 304) or status < 200
+        self._no_body = self.head.method == b"HEAD" or status in (204, 304)
         if length is None and not self._no_body:
+            lines = without_length(lines)
             if minor:
                 self._chunked = True
                 lines.append((b"Transfer-Encoding", b"chunked"))
             else:
                 self.close_after = True
         self._left = length
-        if self._connection.draining:
+        if self._connection.last_words or self._early():
             self.close_after = True
         if self.close_after:
             lines.append((b"Connection", b"close"))
         elif minor == 0:
             lines.append((b"Connection", b"keep-alive"))
         self._connection.write(response_head_bytes(status, reason, lines))
+
+    def _early(self) -> bool:
+        """Whether this response overtakes its request so far that the connection has to end."""
+        body = self.body
+        if body is None or body.complete:
+            return False
+        body.answered()
+        return body.error is not None or body.unasked or (body.left or 0) > self._connection.linger
 
     def write(self, data: bytes | memoryview) -> None:
         """Write a piece of the body."""
@@ -167,7 +184,8 @@ class Exchange:
         if not self.gone:
             self.status = head.status
             self.started = True
-            self._connection.write(response_head_bytes(head.status, head.reason, head.fields.raw))
+            lines = [line for line in head.fields.raw if line[0].lower() not in _FRAMING]
+            self._connection.write(response_head_bytes(head.status, head.reason, lines))
 
     def take_over(self) -> tuple[asyncio.Transport, bytes]:
         """Leave HTTP: the transport and what was already read from it."""

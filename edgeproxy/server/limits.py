@@ -13,6 +13,8 @@ from edgeproxy.wire.limits import HeadLimits
 class ClientLimits:
     """Sizes in bytes, durations in seconds; 0 switches `per_client` off.
 
+    `linger` bytes of a request's body are read past its response to keep the connection, and for
+    `linger_timeout` one that ends is read on so that the client gets its last answer.
     `connections` and `per_client` are this worker's share.
     """
 
@@ -25,6 +27,7 @@ class ClientLimits:
     per_client: int = 0
     pipelined: int = 64 * 1024
     linger: int = 256 * 1024
+    linger_timeout: float = 5.0
 
 
 def client_limits(config: Config, workers: int) -> ClientLimits:

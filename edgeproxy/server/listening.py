@@ -5,6 +5,7 @@ Must not know routes, caching or origins.
 
 import asyncio
 import ipaddress
+import select
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -67,7 +68,7 @@ class Listening:
         self.clock = clock.monotonic
         self.now = clock.monotonic()
         self.connections: set[ClientConnection] = set()
-        self.heads: dict[ClientConnection, float] = {}  # inside a head, since when
+        self.turned_away: set[ClientConnection] = set()  # refused, reading why
         self.stalled: dict[ClientConnection, float] = {}  # takes nothing, since when
         self._peers: Counter[bytes] = Counter()
         self._trusted = trusted
@@ -98,23 +99,41 @@ class Listening:
         return any(address in network for network in self._trusted)
 
     def admit(self, connection: "ClientConnection") -> BadRequest | None:
-        """Count a connection in; the reason to refuse it, or None."""
-        over = self._open_now() >= self.limits.connections
+        """Count a connection in; or the reason to refuse it, which then does not count."""
+        refusal = None
+        if self._open_now() >= self.limits.connections:
+            refusal = BadRequest("too many connections", 503)
+        elif 0 < self.limits.per_client <= self._peers[connection.peer]:
+            refusal = BadRequest("too many connections from this address", 429)
+        if refusal is not None:
+            self.turned_away.add(connection)
+            return refusal
         self.connections.add(connection)
         self._peers[connection.peer] += 1
-        if over:
-            return BadRequest("too many connections", 503)
-        if self.limits.per_client and self._peers[connection.peer] > self.limits.per_client:
-            return BadRequest("too many connections from this address", 429)
         return None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there is no more time for those who were turned away to read why."""
+        return len(self.turned_away) > self.limits.connections
+
+    @staticmethod
+    def waiting(transport: asyncio.Transport) -> bool:
+        """Whether bytes lie in the socket that the loop has not seen yet."""
+        sock = transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def forget(self, connection: "ClientConnection") -> None:
         """Count a connection out; again does nothing."""
+        self.stalled.pop(connection, None)
+        self.turned_away.discard(connection)
         if connection not in self.connections:
             return
         self.connections.discard(connection)
-        self.heads.pop(connection, None)
-        self.stalled.pop(connection, None)
         self._peers[connection.peer] -= 1
         if self._peers[connection.peer] <= 0:
             del self._peers[connection.peer]
@@ -123,25 +142,23 @@ class Listening:
         """Close what has timed out; one pass over the connections, no timer for each."""
         now = self.now
         limits = self.limits
-        for connection in list(self.connections):
+        for connection in (*self.connections, *self.turned_away):
             phase = connection.phase
-            idle = now - connection.active
-            if phase is Phase.HEAD:
-                since = self.heads.get(connection, connection.active)
-                if now - since > limits.header_timeout:
-                    connection.expired(BadRequest("the request's head did not arrive in time", 408))
-            elif phase is Phase.EXCHANGE:
-                if connection.waits_for_body and idle > limits.body_timeout:
+            if phase is Phase.EXCHANGE:
+                if connection.waits_for_body and now - connection.active > limits.body_timeout:
                     connection.expired(BadRequest("the request's body stalled", 408))
-            elif phase is Phase.FRESH and connection.active == connection.made:
-                if idle > limits.header_timeout:
+            elif phase is Phase.IDLE:
+                if connection.silent and now - connection.active > limits.idle_timeout:
                     connection.close()
-            elif phase is not Phase.CLOSED and idle > (
-                limits.body_timeout if phase is Phase.LINGER else limits.idle_timeout
-            ):
-                connection.close()
-        for connection, since in list(self.stalled.items()):
+            elif phase is not Phase.CLOSED and now > connection.deadline:
+                connection.expired(BadRequest("the request's head did not arrive in time", 408))
+        for connection, since in tuple(self.stalled.items()):
             if connection.progressed():
                 self.stalled[connection] = now
             elif now - since > limits.write_timeout:
                 connection.abort()
+
+    def abort(self) -> None:
+        """Cut whatever is still open."""
+        for connection in (*self.connections, *self.turned_away):
+            connection.abort()

@@ -111,10 +111,10 @@ class ClientConnection(asyncio.Protocol):
         self._eof = True
         exchange = self.exchange
         if exchange is not None and exchange.body is not None and not exchange.body.complete:
-            if self.phase is Phase.EXCHANGE:
-                self.abort()  # the request will never be whole
-            else:
+            if self.phase is Phase.LINGER:
                 self.close()
+            elif exchange.body.error is None:
+                self.abort()  # the request will never be whole
         elif self._transport.get_extra_info("sslcontext") is not None:
             return False  # TLS ends both ways at once
         elif exchange is None and (not self._intake or self.phase is Phase.HEAD):
@@ -336,6 +336,16 @@ class ClientConnection(asyncio.Protocol):
         return body is not None and not body.complete and body.error is None and not self._holds
 
     @property
+    def silent(self) -> bool:
+        """True while the client is to ask, and could."""
+        return self.phase is Phase.IDLE and not self._holds
+
+    @property
+    def linger(self) -> int:
+        """Bytes of a request's body that are read past the response to keep the connection."""
+        return self._listening.limits.linger
+
+    @property
     def last_words(self) -> bool:
         """Whether the next response is the last on this connection."""
         return (self.draining or self._eof) and not self._intake
@@ -345,15 +355,15 @@ class ClientConnection(asyncio.Protocol):
     def exchange_ended(self, exchange: Exchange) -> None:
         """The response is out: go on with the next request, linger for the body, or close."""
         body = exchange.body
-        if body is None or (body.complete and not exchange.close_after):
+        if body is None or body.complete:
             self._next_exchange()
         elif exchange.close_after or body.error is not None:
-            self.exchange = None
             self.farewell()
         else:
             self.phase = Phase.LINGER
             self.deadline = self._listening.now + self._listening.limits.linger_timeout
             body.shorten(self._listening.limits.linger)
+            body.discard()
 
     def _next_exchange(self) -> None:
         exchange, self.exchange = self.exchange, None
@@ -383,9 +393,10 @@ class ClientConnection(asyncio.Protocol):
         """Close as soon as the client did, or soon: unread bytes would reset the last answer away."""
         if self.phase is Phase.CLOSED:
             return
-        if self._eof or not self._transport.can_write_eof():
+        if self._eof or self._listening.crowded or not self._transport.can_write_eof():
             self.close()
             return
+        self.exchange = None
         self.phase = Phase.FAREWELL
         self._answer = _no_answer
         self.deadline = self._listening.now + self._listening.limits.linger_timeout

@@ -24,6 +24,11 @@ LOW_WATER = 64 * 1024
 WINDOW = 8 * 1024 * 1024
 """Bytes that a reader may lag behind the fastest one once the body is no longer kept whole."""
 
+CHUNK_OVERHEAD = 64
+"""Bytes of memory that a piece of a body costs beyond its content."""
+SEGMENT = 64 * 1024
+"""Smaller pieces of a stored body are joined up to this size."""
+
 CollapseKey = tuple[bytes, bytes | None]
 """Cache key and variant; None while nobody knows what the key varies on."""
 
@@ -68,6 +73,7 @@ class Fill:
     __slots__ = (
         "_base",
         "_chunks",
+        "_claimed",
         "_kept",
         "_owner",
         "_paused",
@@ -115,6 +121,7 @@ class Fill:
         self._kept = 0  # bytes in _chunks
         self._reserved = 0
         # flow
+        self._claimed = False  # until then, whoever began it is about to join
         self.readers: list[Reader] = []
         self.exchange: OriginExchange | None = None
         self._paused = False
@@ -148,6 +155,8 @@ class Fill:
 
     def on_data(self, data: bytes) -> None:
         """Keep a piece of the body, or hand it straight on where nobody else will need it."""
+        if self.ended:
+            return
         self.size += len(data)
         if not self.storing and not self._chunks and len(self.readers) == 1:
             reader = self.readers[0]
@@ -159,7 +168,7 @@ class Fill:
         self._chunks.append(data)
         self._kept += len(data)
         if self.storing:
-            self._keep(len(data))
+            self._keep(len(data) + CHUNK_OVERHEAD)
         for reader in tuple(self.readers):
             reader.pump()
         self.balance()
@@ -171,7 +180,7 @@ class Fill:
         if self.storing:
             self.storing = False
             self.was_stored = True
-            self._owner.completed(self, tuple(self._chunks))
+            self._owner.completed(self, joined(self._chunks))
         self._close()
 
     def on_error(self, error: UpstreamError) -> None:
@@ -215,6 +224,7 @@ class Fill:
 
     def join(self, out: Downstream) -> None:
         """Let a client read from the beginning."""
+        self._claimed = True
         reader = Reader(self, out)
         self.readers.append(reader)
         out.on_writable = reader.writable
@@ -230,7 +240,7 @@ class Fill:
         if reader in self.readers:
             self.readers.remove(reader)
             if not self.ended:
-                self.settle()
+                self._give_up()
                 self.balance()
 
     def abandon(self) -> None:
@@ -241,9 +251,11 @@ class Fill:
             self.failed(UpstreamError("nobody waits for this response any more"))
 
     def attached(self, exchange: OriginExchange) -> None:
-        """The way to pause the origin's connection."""
+        """The way to pause the origin's connection, and to end it."""
         self.exchange = exchange
-        if self._paused and not self.ended:
+        if self.ended:
+            exchange.abort()
+        elif self._paused:
             exchange.pause()
 
     @property
@@ -257,8 +269,12 @@ class Fill:
         return self._base == 0 and (self.storing or self.was_stored)
 
     def settle(self) -> None:
-        """Give the fetch up if nobody reads it and nothing will be stored."""
-        if not self.ended and not self.readers and not self.storing:
+        """Whoever began it has joined or will not: give it up if nobody reads and nothing will be stored."""
+        self._claimed = True
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self._claimed and not self.ended and not self.readers and not self.storing:
             self.abandon()
 
     # --- flow
@@ -301,10 +317,27 @@ class Fill:
             return
         self.storing = False
         self.release_reserved()
-        self.settle()
+        self._give_up()
 
     def release_reserved(self) -> None:
         """Give back what was counted: the body is let go, or counted as stored from now on."""
         if self._reserved:
             self._owner.release(self._reserved)
             self._reserved = 0
+
+
+def joined(chunks: list[bytes]) -> tuple[bytes, ...]:
+    """The same bytes in fewer segments: each costs memory, and a step at each hit."""
+    if len(chunks) < 2:
+        return tuple(chunks)
+    segments: list[bytes] = []
+    group: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        if size and size + len(chunk) > SEGMENT:
+            segments.append(b"".join(group))
+            group, size = [], 0
+        group.append(chunk)
+        size += len(chunk)
+    segments.append(b"".join(group))
+    return tuple(segments)

@@ -89,13 +89,18 @@ class Forwarder:
         request.note.outcome = Outcome.BYPASS if bypasses else Outcome.MISS
         fill = self.fetcher.begin(request.key, head, route, store=False, why=request.why, leader=out)
         outgoing = request.plan.outgoing.request(head, out.client, route, body=out.body)
-        out.on_gone = _cancel_this_task()
+        safe = head.method in SAFE_METHODS
+        if safe:  # else the answer tells what to invalidate, whoever is left to read it
+            out.on_gone = _cancel_this_task()
         await self.fetcher.run(fill, request.upstream, outgoing)
         assert fill.head is not None
         request.note.origin = fill.origin_key
-        if head.method not in SAFE_METHODS:
-            await self._invalidate(request, fill.head)
-        self._grow(request, fill, collapsed=False)
+        try:
+            if not safe:
+                await self._invalidate(request, fill.head)
+            self._grow(request, fill, collapsed=False)
+        finally:
+            fill.settle()
 
     async def _invalidate(self, request: Request, head: ResponseHead) -> None:
         router = request.plan.router

@@ -34,6 +34,7 @@ _UNTRUSTED = _OURS | {b"x-request-id"}
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
+_H2C = re.compile(rb"(?:^|[\s,])h2c?(?:$|[\s,;/])", re.IGNORECASE)
 _PLAIN_NODE = re.compile(rb"[0-9.]+")
 
 
@@ -159,5 +160,7 @@ def upgrade_of(downstream: Downstream) -> bytes | None:
     value = head.fields.get(b"upgrade")
     if value is None or head.minor == 0 or head.method != b"GET" or downstream.body is not None:
         return None
+    if _H2C.search(value):
+        return None  # what would flow then passes no rule of ours
     options = (head.fields.get(b"connection") or b"").lower()
     return value if b"upgrade" in {option.strip() for option in options.split(b",")} else None

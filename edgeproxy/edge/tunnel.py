@@ -14,12 +14,13 @@ HIGH_WATER = 256 * 1024
 class _Side(asyncio.Protocol):
     """One end of a tunnel; what it receives goes to `other`."""
 
-    __slots__ = ("other", "transport", "tunnel")
+    __slots__ = ("lost", "other", "transport", "tunnel")
 
     def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport) -> None:
         self.tunnel = tunnel
         self.transport = transport
         self.other: _Side = self
+        self.lost = False
 
     def data_received(self, data: bytes) -> None:
         self.tunnel.active = self.tunnel.tunnels.now
@@ -33,8 +34,12 @@ class _Side(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.other.transport.close()
-        self.tunnel.tunnels.forget(self.tunnel)
+        self.lost = True
+        if exc is not None:
+            self.other.transport.abort()  # no clean end here, none there
+        else:
+            self.other.transport.close()
+        self.tunnel.tunnels.lost(self.tunnel)
 
     def pause_writing(self) -> None:
         self.other.pause(True)
@@ -44,7 +49,7 @@ class _Side(asyncio.Protocol):
 
     def pause(self, paused: bool) -> None:
         """Stop or go on reading from this end."""
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and paused == self.transport.is_reading():
             self.transport.pause_reading() if paused else self.transport.resume_reading()
 
 
@@ -64,10 +69,23 @@ class Tunnel:
         self.origin = _Side(self, origin)
         self.client.other, self.origin.other = self.origin, self.client
 
+    def __repr__(self) -> str:
+        return f"<Tunnel half_closed={self.half_closed} active={self.active:.1f}>"
+
+    @property
+    def over(self) -> bool:
+        """Whether both ends are gone."""
+        return self.client.lost and self.origin.lost
+
     def close(self) -> None:
-        """Close both ends."""
+        """Close both ends once what is written is out."""
         self.client.transport.close()
         self.origin.transport.close()
+
+    def abort(self) -> None:
+        """Close both ends at once."""
+        self.client.transport.abort()
+        self.origin.transport.abort()
 
 
 class Tunnels:
@@ -93,29 +111,33 @@ class Tunnels:
         """Join two transports; bytes already read from each go to the other first. `idle` in seconds."""
         tunnel = Tunnel(self, client[0], origin[0], idle)
         self._open.add(tunnel)
-        for side, (transport, early) in ((tunnel.client, client), (tunnel.origin, origin)):
-            transport.set_write_buffer_limits(HIGH_WATER)
-            transport.set_protocol(cast("asyncio.BaseProtocol", side))
+        sides = ((tunnel.client, client[1]), (tunnel.origin, origin[1]))
+        for side, _ in sides:
+            side.transport.set_protocol(cast("asyncio.BaseProtocol", side))
+            side.transport.set_write_buffer_limits(HIGH_WATER)
+            side.lost = side.transport.is_closing()
+        if tunnel.client.lost or tunnel.origin.lost:
+            tunnel.abort()
+            self.lost(tunnel)
+            return
+        for side, early in sides:
+            side.pause(False)
             if early:
                 side.other.transport.write(early)
-        for transport in (client[0], origin[0]):
-            if transport.is_closing():
-                tunnel.close()
-            elif not transport.is_reading():
-                transport.resume_reading()
 
-    def forget(self, tunnel: Tunnel) -> None:
-        """A tunnel is over; again does nothing."""
-        self._open.discard(tunnel)
+    def lost(self, tunnel: Tunnel) -> None:
+        """An end of a tunnel is gone; the other may have something to write out still."""
+        if tunnel.over:
+            self._open.discard(tunnel)
 
     def sweep(self) -> None:
         """Close tunnels through which nothing went for their idle time."""
         self.now = self._clock.monotonic()
         for tunnel in list(self._open):
             if self.now - tunnel.active > tunnel.idle:
-                tunnel.close()
+                tunnel.abort()
 
     def close(self) -> None:
-        """Close all."""
+        """Close all, whatever is still to be written."""
         for tunnel in list(self._open):
-            tunnel.close()
+            tunnel.abort()

@@ -279,6 +279,8 @@ class ResponseReader:
         if done:
             self._state = _OFF
             self.surplus = bool(rest)
+        if len(pieces) > 1:  # however small the origin's chunks, the pieces are few
+            pieces = [b"".join(pieces)]
         for piece in pieces:
             sink.on_data(piece)
             if self._sink is not sink:  # stopped meanwhile

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     # the request went on to the origin
     DISABLED = "cache-disabled"
     METHOD = "method"
+    REQUEST_BODY = "request-body"
     NOT_STORED = "not-stored"
     NO_VARIANT = "no-variant"
     STALE = "stale"
@@ -81,6 +82,7 @@ _SECTIONS = {
     Reason.STALE_IF_ERROR: "RFC 5861 §4",
     Reason.DISCONNECTED: "RFC 9111 §4.2.4",
     Reason.METHOD: "RFC 9111 §3",
+    Reason.REQUEST_BODY: "RFC 9110 §9.3.1",
     Reason.NOT_STORED: "RFC 9111 §4",
     Reason.NO_VARIANT: "RFC 9111 §4.1",
     Reason.STALE: "RFC 9111 §4.2",

@@ -31,7 +31,7 @@ async def explain(
 ) -> dict[str, Any]:
     """What a GET for `url` with these fields would get now, and by which rule; JSON-able.
 
-    Raises BadRequest for a malformed URL. Leaves no trace in eviction.
+    Raises BadRequest for a malformed URL. Leaves no trace in eviction, tiers and counts.
     """
     target = parse_uri(url)
     head = RequestHead(b"GET", target, 1, Fields(fields), target.origin_form)
@@ -51,7 +51,7 @@ async def explain(
     told["key"] = _text(key)
     found = lookup.peek(key, head, route.policy)
     if found.stored is None:
-        found = await lookup.in_shared(key, head, route.policy, found)
+        found = await lookup.in_shared(key, head, route.policy, found, promote=False)
     decision = on_request(
         head,
         found.stored,

@@ -7,7 +7,7 @@ recognised by `wire.fast_head`.
 
 import re
 
-from edgeproxy.caching.age import current_age
+from edgeproxy.caching.age import corrected_initial_age
 from edgeproxy.caching.cache_status import member
 from edgeproxy.caching.decide import UseStored, on_request
 from edgeproxy.caching.key import cache_key
@@ -16,7 +16,7 @@ from edgeproxy.caching.preconditions import Precondition, evaluate, not_modified
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.edge.heads import Heads
-from edgeproxy.edge.hot import Hot, Wire
+from edgeproxy.edge.hot import Heats, Hot, Wire, heats_of
 from edgeproxy.edge.ledger import Ledger, Outcome
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import forwarded_scheme
@@ -42,30 +42,6 @@ MOST_HEAD = 4096
 """Bytes of the longest head that is remembered."""
 HEAD_OVERHEAD = 150
 """Bytes that a remembered head costs beyond its own."""
-
-
-class Heats:
-    """The serialised answers of one stored response: plain, HEAD, 304. Hangs on its node."""
-
-    __slots__ = ("generation", "get", "head", "not_modified")
-
-    def __init__(self, generation: int) -> None:
-        self.generation = generation
-        self.get: Hot | None = None
-        self.head: Hot | None = None
-        self.not_modified: Hot | None = None
-
-    def die(self) -> None:
-        """Let all go."""
-        for hot in (self.get, self.head, self.not_modified):
-            if hot is not None:
-                hot.die()
-
-
-def on_evict(node: Node) -> None:
-    """For the memory tier: what was serialised dies with its node."""
-    if isinstance(node.hot, Heats):
-        node.hot.die()
 
 
 class FastPath:
@@ -227,11 +203,12 @@ class FastPath:
 
     def _hot(self, head: RequestHead, data: bytes) -> Hot | None:
         """The serialised answer to a request, made if need be; `data` is its head where not parsed yet."""
-        route = self._router.match(head.target, head.method) if self._router is not None else None
-        if route is None or not route.policy.enabled or route.redirect_to is not None:
+        router = self._router
+        route = router.match(head.target, head.method) if router is not None else None
+        if router is None or route is None or not route.policy.enabled or route.redirect_to is not None:
             return None
         policy = route.policy
-        key = cache_key(head.target, policy.key)
+        key = cache_key(head.target, policy.key) if head.method == b"GET" else router.key_of(head.target)
         primary = self._memory.get(key)
         if primary is None:
             return None
@@ -241,6 +218,7 @@ class FastPath:
                 return hot
         elif data:
             head = parse_request_head(data, head.target.scheme, self._limits)
+        seq = self._seq[0]  # before the verdict on purges: the supervisor moves it meanwhile
         found = self._lookup.peek(key, head, policy)
         if found.node is None or found.stored is None:
             return None
@@ -248,7 +226,7 @@ class FastPath:
         decision = on_request(head, found.stored, policy, now, soft_purged=found.soft_purged)
         if not isinstance(decision, UseStored) or decision.reason is not Reason.FRESH:
             return None
-        return self._answer_of(head, found.node, found.stored, route, decision.lifetime.seconds)
+        return self._answer_of(head, found.node, found.stored, route, decision.lifetime.seconds, seq)
 
     def _known(self, node: Node | None, method: bytes) -> Hot | None:
         """The answer that is serialised already; whether it still holds is for `Hot.renew` to say."""
@@ -258,12 +236,9 @@ class FastPath:
         return heats.get if method == b"GET" else heats.head
 
     def _answer_of(
-        self, head: RequestHead, node: Node, stored: StoredResponse, route: Route, lifetime: float
+        self, head: RequestHead, node: Node, stored: StoredResponse, route: Route, lifetime: float, seq: int
     ) -> Hot | None:
-        heats = node.hot
-        if not isinstance(heats, Heats) or heats.generation != self._generation:
-            heats = Heats(self._generation)
-            self._memory.heat(node, heats, 0)
+        heats = heats_of(self._memory, node, self._generation)
         precondition = evaluate(head, stored)
         if precondition is Precondition.FAILED:
             return None
@@ -271,21 +246,23 @@ class FastPath:
         kind = "not_modified" if not_modified else "head" if head.method == b"HEAD" else "get"
         hot: Hot | None = getattr(heats, kind)
         if hot is None:
-            hot = self._serialise(node, stored, route, lifetime, kind)
+            hot = self._serialise(heats, node, stored, route, lifetime, kind)
+            if hot is not None:
+                hot.purge_seq = seq
             setattr(heats, kind, hot)
         return hot
 
     def _serialise(
-        self, node: Node, stored: StoredResponse, route: Route, lifetime: float, kind: str
+        self, heats: Heats, node: Node, stored: StoredResponse, route: Route, lifetime: float, kind: str
     ) -> Hot | None:
         assert self._names is not None
-        seq = self._seq[0]
         fields = self._names.stored(stored, route)
         status, reason = stored.status, stored.reason
         if kind == "not_modified":
             status, reason, fields = 304, b"Not Modified", not_modified_fields(fields)
         lines = response_head_bytes(status, reason, fields.raw)[:-2]
-        self._memory.heat(node, node.hot, len(lines) + HOT_OVERHEAD)
+        heats.size += len(lines) + HOT_OVERHEAD
+        self._memory.heat(node, heats, len(lines) + HOT_OVERHEAD)
         if not node.live:
             return None
         return Hot(
@@ -293,13 +270,14 @@ class FastPath:
             lines,
             stored.body if kind == "get" else (),
             _around_ttl(self._names.name, route.policy, stored.key),
-            born=self.now - current_age(stored, self.now),
+            came=stored.response_time,
+            initial_age=corrected_initial_age(stored.fields, stored.request_time, stored.response_time),
             lifetime=lifetime,
             route=route.name,
             status=status,
             requests_slot=self._ledger.request_slot(route.name, Outcome.HIT, status),
             saved=stored.origin_seconds,
-            purge_seq=seq,
+            purge_seq=-1,
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from edgeproxy.caching import decide
 from edgeproxy.caching.build import make_stored
-from edgeproxy.caching.decide import Freshen, OnResponse, Relay, Store
+from edgeproxy.caching.decide import Freshen, OnResponse, Relay, Store, Unusable
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.retention import retention
@@ -17,15 +17,17 @@ from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.clock import Clock
 from edgeproxy.edge.collapse import Collapse
 from edgeproxy.edge.fill import CollapseKey, Fill, FillFor
+from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.routing import Route
 from edgeproxy.errors import EdgeProxyError, UpstreamError
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
-from edgeproxy.store.memory import MemoryTier
-from edgeproxy.store.tier import SharedTier
 from edgeproxy.upstream.ports import OriginRequest
 from edgeproxy.upstream.upstream import Upstream
 from edgeproxy.wire.heads import RequestHead, ResponseHead
+
+_CLIENTS_OWN = frozenset((Reason.REQUEST_NO_STORE, Reason.AUTHORIZATION))
+"""Why one client's answer is not stored, which says nothing of what others get."""
 
 _log = logging.getLogger("edgeproxy.edge")
 
@@ -39,8 +41,7 @@ class Fetcher:
     def __init__(
         self,
         *,
-        memory: MemoryTier,
-        shared: SharedTier | None,
+        lookup: Lookup,
         purges: PurgeTable,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
@@ -48,8 +49,8 @@ class Fetcher:
     ) -> None:
         self.collapse = Collapse()
         self.fills: set[Fill] = set()
-        self._memory = memory
-        self.shared = shared
+        self._lookup = lookup
+        self._memory = lookup.memory
         self._purges = purges
         self._clock = clock
         self._loop = loop
@@ -111,6 +112,8 @@ class Fetcher:
             fill.failed(UpstreamError("the fetch was given up"))
             raise
         fill.attached(exchange)
+        if isinstance(fill.decision, Unusable):
+            raise fill.error or UpstreamError("the origin's answer is of no use")
 
     async def invalidated(self, keys: list[bytes], tags: list[bytes]) -> None:
         """An unsafe method changed something: what is stored for these is void (RFC 9111 §4.4)."""
@@ -118,6 +121,10 @@ class Fetcher:
             self._memory.remove(key)
         if keys or tags:
             await self._invalidate(keys, tags)
+
+    async def close(self) -> None:
+        """Let what is being removed from the shared tier be removed: its timeout bounds that."""
+        await asyncio.gather(*self._removals, return_exceptions=True)
 
     # --- FillOwner
 
@@ -153,7 +160,7 @@ class Fetcher:
             self.collapse.release(fill)
             if decision.drop and job.validated is not None:
                 self._drop(job.validated)
-            if job.store:
+            if job.store and job.request.method == b"GET" and decision.reason not in _CLIENTS_OWN:
                 self.collapse.remember(job.key, self._clock.monotonic())
         return decision
 
@@ -194,19 +201,19 @@ class Fetcher:
     def _drop(self, stored: StoredResponse) -> None:
         """What is known to be out of date, or may be kept no longer."""
         self._memory.remove_variant(stored.key, stored.variant)
-        if self.shared is not None:
-            task = self._loop.create_task(self.shared.remove(stored.key))
+        if self._lookup.shared is not None:
+            task = self._loop.create_task(self._lookup.shared.remove(stored.key))
             self._removals.add(task)
             task.add_done_callback(self._removals.discard)
 
     def _insert(self, stored: StoredResponse, policy: CachePolicy, now: float) -> None:
         if self._purges.verdict(stored.key, stored.tags, stored.stamp) is Verdict.DEAD:
             return
-        self._memory.put(stored, policy.max_variants)
-        if self.shared is not None:
+        self._lookup.keep(stored, policy)
+        if self._lookup.shared is not None:
             ttl = retention(stored, policy, now)
             if ttl > 0:
-                self.shared.put(stored, ttl)
+                self._lookup.shared.put(stored, ttl)
 
 
 class Revalidations:

@@ -4,13 +4,15 @@ Must not know requests. Rebuilt once a second at most, when its Age changes.
 """
 
 from collections.abc import Sequence
-from math import floor
+from math import floor, inf, nextafter
 
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
-from edgeproxy.store.memory import Node
+from edgeproxy.store.memory import MemoryTier, Node
 
 JOIN_BELOW = 16 * 1024
 """Bodies up to this size are joined with their head into one piece for one write."""
+ROUNDING = 1e-6
+"""Seconds that a moment reckoned in doubles of today's wall time may be off, and more."""
 
 Wire = bytes | tuple[bytes, ...]
 
@@ -18,20 +20,20 @@ Wire = bytes | tuple[bytes, ...]
 class Hot:
     """What one kind of answer (200, its HEAD, its 304) of a stored response costs the fast path.
 
-    `head` is all but Age, Cache-Status (whose member comes as what stands before and after the ttl) and
-    the blank line; `born` the wall second at which its age
-    was 0; `fresh_until` the wall second at which it is stale; `saved` the origin's seconds.
-    Holds no stored response: `die` lets the body go when the node dies.
+    `head` is all but Age, Cache-Status (whose member comes as what stands before and after the
+    ttl) and the blank line; `came` the wall second at which the response came, `initial_age` how
+    old it was then; `saved` the origin's seconds. Holds no stored response: `die` lets the body
+    go when the node dies.
     """
 
     __slots__ = (
         "_body",
         "_cache_status",
+        "_came",
         "_head",
-        "born",
-        "fresh_until",
+        "_initial_age",
+        "_lifetime",
         "hits",
-        "lifetime",
         "node",
         "purge_seq",
         "requests_slot",
@@ -50,7 +52,8 @@ class Hot:
         body: Sequence[bytes],
         cache_status: tuple[bytes, bytes],
         *,
-        born: float,
+        came: float,
+        initial_age: float,
         lifetime: float,
         route: str,
         status: int,
@@ -65,9 +68,9 @@ class Hot:
         self._cache_status = cache_status
         self.wire: Wire = b""
         # time
-        self.born = born
-        self.lifetime = lifetime
-        self.fresh_until = born + lifetime
+        self._came = came
+        self._initial_age = initial_age
+        self._lifetime = lifetime
         self.valid_until = 0.0
         self.purge_seq = purge_seq
         # counts
@@ -79,16 +82,20 @@ class Hot:
         self.sent = sum(map(len, self._body))
 
     def __repr__(self) -> str:
-        state = "dead" if self.node is None else f"until {self.fresh_until:.1f}"
+        state = "dead" if self.node is None else f"until {self.valid_until:.1f}"
         return f"<Hot {self.sent} bytes, {state}>"
 
     def renew(self, now: float, purges: PurgeTable) -> bool:
         """Make the bytes for wall second `now`; False where it may not be used any more.
 
-        Age and ttl are those of `decide.on_request` at that moment.
+        Age and ttl are those of `decide.on_request` at that moment, reckoned in the same steps.
         """
         node = self.node
-        if node is None or now >= self.fresh_until:
+        if node is None:
+            return False
+        age = self._initial_age + max(0.0, now - self._came)
+        left = self._lifetime - age
+        if left <= 0:
             return False
         seq = purges.seq[0]
         if seq != self.purge_seq:
@@ -96,23 +103,72 @@ class Hot:
             if purges.verdict(stored.key, stored.tags, stored.stamp) is not Verdict.LIVE:
                 return False
             self.purge_seq = seq
-        exact = now - self.born
-        age = int(exact)
-        ttl = floor(self.lifetime - exact)
+        shown, ttl = int(age), floor(left)
         before, after = self._cache_status
-        head = b"%sAge: %d\r\nCache-Status: %s%d%s\r\n\r\n" % (self._head, age, before, ttl, after)
+        head = b"%sAge: %d\r\nCache-Status: %s%d%s\r\n\r\n" % (self._head, shown, before, ttl, after)
         if self.sent <= JOIN_BELOW:
             self.wire = b"".join((head, *self._body))
         else:
             self.wire = (head, *self._body)
-        # The next moment at which Age or ttl reads differently.
-        self.valid_until = min(self.born + age + 1, self.fresh_until - ttl)
+        # The next moment at which Age or ttl reads differently; rather too early than too late.
+        reads_until = self._came - self._initial_age + min(shown + 1.0, self._lifetime - ttl)
+        self.valid_until = max(reads_until - ROUNDING, nextafter(now, inf))
         return True
 
     def die(self) -> None:
         """The stored response is gone or replaced, or judged by other rules now."""
         self.node = None
         self.valid_until = 0.0
-        self.fresh_until = 0.0
         self.wire = b""
         self._body = ()
+
+
+class Heats:
+    """The serialised answers of one stored response: plain, HEAD, 304. Hangs on its node.
+
+    They hold under the rules of `generation`; `size` is what they count in memory, in bytes.
+    """
+
+    __slots__ = ("generation", "get", "head", "not_modified", "size")
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.size = 0
+        self.get: Hot | None = None
+        self.head: Hot | None = None
+        self.not_modified: Hot | None = None
+
+    def __repr__(self) -> str:
+        return f"<Heats of {self.generation}, {self.size} bytes: {self.get} {self.head} {self.not_modified}>"
+
+    def die(self) -> None:
+        """Let all go."""
+        for hot in (self.get, self.head, self.not_modified):
+            if hot is not None:
+                hot.die()
+
+
+def on_evict(node: Node) -> None:
+    """For the memory tier: what was serialised dies with its node."""
+    if isinstance(node.hot, Heats):
+        node.hot.die()
+
+
+def heats_of(memory: MemoryTier, node: Node, generation: int) -> Heats:
+    """Where the serialised answers of `node` are kept; those of other generations are let go."""
+    heats = node.hot
+    if isinstance(heats, Heats) and heats.generation == generation:
+        return heats
+    made = Heats(generation)
+    if isinstance(heats, Heats):
+        heats.die()
+    memory.heat(node, made, -heats.size if isinstance(heats, Heats) else 0)
+    return made
+
+
+def cool(memory: MemoryTier, node: Node) -> None:
+    """Let the serialised answers of `node` go: its requests have to be looked up again."""
+    heats = node.hot
+    if isinstance(heats, Heats):
+        heats.die()
+        memory.heat(node, Heats(heats.generation), -heats.size)

@@ -9,6 +9,7 @@ from typing import Protocol
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.caching.vary import selecting_names, variant_of
+from edgeproxy.edge.hot import cool
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.store.memory import MemoryTier, Node
 from edgeproxy.store.tier import SharedTier
@@ -87,25 +88,51 @@ class Lookup:
             return Found(variant=variant, others=len(primary) > 0)
         return best
 
-    async def in_shared(self, key: bytes, request: RequestHead, policy: CachePolicy, before: Found) -> Found:
-        """Look in the shared tier, and promote what is found."""
+    async def in_shared(
+        self, key: bytes, request: RequestHead, policy: CachePolicy, before: Found, *, promote: bool = True
+    ) -> Found:
+        """Look in the shared tier, and promote what is found; without `promote`, leave no trace."""
         if self.shared is None:
             return before
-        seen: list[bytes] = []
+        asked: dict[bytes, tuple[bytes, ...]] = {}
 
         def mine(names: tuple[bytes, ...]) -> bytes:
             variant = variant_of(request, names, policy)
-            seen.append(variant)
+            asked.setdefault(variant, names)
             return variant
 
         stored = await self.shared.get(key, mine)
+        if stored is not None and asked.get(stored.variant) != selecting_names(stored.fields, policy):
+            stored = None  # stored when the route's key had other parts
+        soft = False
         if stored is not None:
             verdict = self._purges.verdict(key, stored.tags, stored.stamp)
-            if verdict is not Verdict.DEAD:
-                self._counts.looked_up("redis", True)
-                self.memory.put(stored, policy.max_variants)
-                return Found(stored, "redis", verdict is Verdict.SOFT, stored.variant, True)
-        self._counts.looked_up("redis", False)
-        if before.variant is None and seen:
-            return Found(variant=seen[0], others=True)
+            soft = verdict is Verdict.SOFT
+            if verdict is Verdict.DEAD:
+                stored = None
+        if promote:
+            self._counts.looked_up("redis", stored is not None)
+        meanwhile = self.peek(key, request, policy)
+        if meanwhile.stored is not None and (
+            stored is None or meanwhile.stored.response_time >= stored.response_time
+        ):
+            return meanwhile  # fetched by another request while this one waited
+        if stored is not None:
+            if promote:
+                self.keep(stored, policy)
+            return Found(stored, "redis", soft, stored.variant, True)
+        if before.variant is None and asked:
+            return Found(variant=next(iter(asked)), others=True)
         return before
+
+    def keep(self, stored: StoredResponse, policy: CachePolicy) -> None:
+        """Put a response into memory, where it is from now on found first by requests that it suits."""
+        node = self.memory.put(stored, policy.max_variants)
+        primary = self.memory.get(stored.key)
+        if primary is None or len(primary) < 2 or len(primary.name_sets) < 2:
+            return
+        # What varied on other fields suits some of the same requests: it must not be answered from its
+        # serialised form any more without a look at which is more recent.
+        for other in primary.variants.values():
+            if other is not node:
+                cool(self.memory, other)

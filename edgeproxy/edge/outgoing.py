@@ -31,9 +31,8 @@ _OURS = frozenset(
     )
 )
 _UNTRUSTED = _OURS | {b"x-request-id"}
-_TRACEPARENT = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
-)
+_TRACE = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT = re.compile(rb"00" + _TRACE + rb"|(?!00|ff)[0-9a-f]{2}" + _TRACE + rb"(?:-.*)?")
 _H2C = re.compile(rb"(?:^|[\s,])h2c?(?:$|[\s,;/])", re.IGNORECASE)
 _PLAIN_NODE = re.compile(rb"[0-9.]+")
 
@@ -76,12 +75,14 @@ class Outgoing:
         edits = route.request_edits
         dropped = out.union(drop, edits.drop)
         lines = [line for line in strip_hop_by_hop(head.fields).raw if line[0].lower() not in dropped]
-        lines.append((b"Via", self._via[head.minor]))
-        lines.append((b"CDN-Loop", self._node))
-        self._forwarding(lines, head, client)
-        self._tracing(lines, head, client)
+        ours: list[RawField] = [(b"Via", self._via[head.minor]), (b"CDN-Loop", self._node)]
+        self._forwarding(ours, head, client)
+        self._tracing(lines, ours, head, client)
         if b"surrogate-control" in route.policy.targeted:
-            lines.append((b"Surrogate-Capability", self._capability))
+            ours.append((b"Surrogate-Capability", self._capability))
+        if edits.drop:  # the operator's word is the last, on what is added here too
+            ours = [line for line in ours if line[0].lower() not in edits.drop]
+        lines.extend(ours)
         lines.extend(add)
         if edits.add:
             lines.extend(edits.add)
@@ -116,15 +117,15 @@ class Outgoing:
             lines.append((b"Forwarded", element if before is None else before + b", " + element))
 
     @staticmethod
-    def _tracing(lines: list[RawField], head: RequestHead, client: Client) -> None:
+    def _tracing(lines: list[RawField], ours: list[RawField], head: RequestHead, client: Client) -> None:
         fields = head.fields
         if not client.trusted or b"x-request-id" not in fields:
-            lines.append((b"X-Request-Id", b"%032x" % random.getrandbits(128)))
+            ours.append((b"X-Request-Id", b"%032x" % random.getrandbits(128)))
         given = fields.get(b"traceparent")
         if given is None or not client.trusted or not _TRACEPARENT.fullmatch(given):
             lines[:] = [line for line in lines if line[0].lower() not in (b"traceparent", b"tracestate")]
             trace, span = random.getrandbits(128) | 1, random.getrandbits(64) | 1
-            lines.append((b"traceparent", b"00-%032x-%016x-01" % (trace, span)))
+            ours.append((b"traceparent", b"00-%032x-%016x-01" % (trace, span)))
 
 
 _FORWARDED_LINE = re.compile(rb"\r\n(x-forwarded-(?:for|proto|host)):[ \t]*([^\r\n]*)", re.IGNORECASE)

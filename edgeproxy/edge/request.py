@@ -42,7 +42,11 @@ class Request:
         self.route = route
         self.upstream = upstream
         self.note = note
-        self.key = cache_key(out.head.target, route.policy.key)
+        target = out.head.target
+        # The key is that of the URI as a GET would be routed, whatever the method.
+        self.key = (
+            cache_key(target, route.policy.key) if out.head.method == b"GET" else plan.router.key_of(target)
+        )
         self.found: Found = NOTHING
         self.fwd = Fwd.BYPASS
         self.why = Reason.DISABLED

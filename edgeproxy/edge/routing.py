@@ -9,11 +9,12 @@ from edgeproxy.caching.key import cache_key
 from edgeproxy.caching.policy import CachePolicy, KeyPolicy
 from edgeproxy.config.model import Config, HeaderEdits, RouteCache
 from edgeproxy.config.model import Route as RouteSettings
+from edgeproxy.errors import BadRequest
 from edgeproxy.wire.fields import Fields, RawField
-from edgeproxy.wire.target import Target
+from edgeproxy.wire.target import Target, normalise_path
 
-STRIPPED_TAGS = 2
-"""So many of a route's `tag_headers`, from the front, are taken away towards clients."""
+KEPT_TAGS = frozenset((b"cache-groups",))
+"""Tag headers that clients see: caches there understand them (RFC 9875). All others are stripped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
     hosts = frozenset(host.encode() for host in match.host if not host.startswith("*."))
     suffixes = tuple(host[1:].encode() for host in match.host if host.startswith("*."))
     edits = _edits(settings.response_headers)
-    stripped = {name.lower().encode() for name in cache.tag_headers[:STRIPPED_TAGS]} - {b"cache-groups"}
+    stripped = {name.lower().encode() for name in cache.tag_headers} - KEPT_TAGS
     redirect = settings.redirect
     return Route(
         name=settings.name,
@@ -158,7 +159,7 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
         max_body_size=settings.max_body_size,
         redirect_to=redirect.to.encode() if redirect is not None else None,
         redirect_status=redirect.status if redirect is not None else 308,
-        strip_prefix=(settings.strip_prefix or "").rstrip("/").encode(),
+        strip_prefix=_normal(settings.strip_prefix or "/").rstrip(b"/"),
         rewrite=settings.rewrite.encode() if settings.rewrite is not None else None,
         request_edits=_edits(settings.request_headers),
         response_edits=Edits(edits.drop | stripped, edits.add),
@@ -201,8 +202,16 @@ def compile_policy(cache: RouteCache, name: str, show_key: bool, show_detail: bo
 
 def _path(path: str) -> PathPattern:
     if path.endswith("/*"):
-        return PathPattern(path[:-2].encode(), True)
-    return PathPattern(path.encode(), False)
+        return PathPattern(_normal(path[:-1])[:-1], True)
+    return PathPattern(_normal(path), False)
+
+
+def _normal(path: str) -> bytes:
+    """The path as requests have it; one that no request can have stays as it is, and matches none."""
+    try:
+        return normalise_path(path.encode())
+    except BadRequest:
+        return path.encode()
 
 
 def _edits(edits: HeaderEdits) -> Edits:

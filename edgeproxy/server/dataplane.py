@@ -15,9 +15,10 @@ from edgeproxy.clock import Clock
 from edgeproxy.config.model import Config, Listener
 from edgeproxy.edge.cycle import Cycle
 from edgeproxy.edge.explain import explain
-from edgeproxy.edge.fastpath import FastPath, on_evict
+from edgeproxy.edge.fastpath import FastPath
 from edgeproxy.edge.fetch import Fetcher, Revalidations
 from edgeproxy.edge.forward import Forwarder
+from edgeproxy.edge.hot import on_evict
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import identify
@@ -93,8 +94,7 @@ class DataPlane:
         self._upstreams.switch(self._plan.upstreams)
         self._lookup = Lookup(self._memory, self._redis, purges, self._ledger)
         self._fetcher = Fetcher(
-            memory=self._memory,
-            shared=self._redis,
+            lookup=self._lookup,
             purges=purges,
             clock=clock,
             loop=loop,
@@ -192,6 +192,7 @@ class DataPlane:
             task.cancel()
         await asyncio.gather(*self._requests, return_exceptions=True)
         await self._revalidations.close(0.0)
+        await self._fetcher.close()
         await self._doors.closed()
         await self._upstreams.close()
         if self._redis is not None:
@@ -257,7 +258,7 @@ class DataPlane:
         self._upstreams.switch(prepared.plan.upstreams)
         if prepared.redis is not self._redis:
             self._upstreams.later(_replace_redis(self._redis, prepared.redis))
-            self._redis = self._lookup.shared = self._fetcher.shared = prepared.redis
+            self._redis = self._lookup.shared = prepared.redis
         self._memory.resize(config.cache.memory.max_size // self._workers)
         self._generation += 1
         self._follow()

@@ -69,7 +69,6 @@ class Cycle:
 
     async def _serve(self, out: Downstream, plan: Plan, note: Note) -> None:
         head = out.head
-        plan.outgoing.check_loop(head)
         route = plan.router.match(head.target, head.method)
         if route is None:
             raise BadRequest("no route for this host and path", 404)
@@ -84,11 +83,14 @@ class Cycle:
         upstream = plan.upstreams[route.upstream or ""]
         note.upstream = upstream.name
         request = Request(out, plan, route, upstream, note)
+        plan.outgoing.check_hops(head)
         upgrade = upgrade_of(out)
         if upgrade is not None:
             await self._forwarder.upgrade(request, upgrade)
-        elif not route.policy.enabled:
-            request.fwd = Fwd.BYPASS
+        elif not route.policy.enabled or (out.body is not None and head.method in (b"GET", b"HEAD")):
+            # What a GET carries may decide over its answer, and is no part of any key.
+            if route.policy.enabled:
+                request.why = Reason.REQUEST_BODY
             await self._forwarder.alone(request)
         else:
             await self._cached(request)
@@ -122,9 +124,11 @@ class Cycle:
                 self._hit(request, decision)
                 self._forwarder.revalidate(request, decision.stored)
             case Validate():
+                request.plan.outgoing.check_loop(head)
                 request.fwd = decision.fwd
                 await self._forwarder.together(request, decision.stored)
             case Forward():
+                request.plan.outgoing.check_loop(head)
                 request.fwd = decision.fwd
                 if decision.store and head.method == b"GET" and b"range" not in head.fields:
                     await self._forwarder.together(request, None)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from edgeproxy.edge.ports import Client, nothing
-from edgeproxy.errors import ClientGone
+from edgeproxy.errors import BadRequest, ClientGone
 from edgeproxy.server.body import RequestBodyReader
+from edgeproxy.server.phase import Hold
 from edgeproxy.wire.chunked import LAST_CHUNK, chunk_prefix, encode_last
 from edgeproxy.wire.fields import Fields, RawField
+from edgeproxy.wire.framing import Framing, Length, keep_alive, request_framing
 from edgeproxy.wire.heads import RequestHead, ResponseHead
 from edgeproxy.wire.hop_by_hop import strip_hop_by_hop
 from edgeproxy.wire.serialise import response_head_bytes
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from edgeproxy.server.protocol import ClientConnection
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BODILESS = frozenset((b"GET", b"HEAD"))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
@@ -89,7 +92,7 @@ class Exchange:
     @property
     def writable(self) -> bool:
         """False while the client's write buffer is full."""
-        return not self._connection.write_paused
+        return not self._connection.flow.paused
 
     def interim(self, head: ResponseHead) -> None:
         """Pass on a 1xx; clients of HTTP/1.0 do not know them (RFC 9110 §15.2)."""
@@ -192,3 +195,31 @@ class Exchange:
         if not self.done.done():
             self.done.set_result(None)
         return self._connection.hand_over()
+
+
+def begin_exchange(
+    connection: "ClientConnection",
+    head: RequestHead,
+    client: Client,
+    loop: asyncio.AbstractEventLoop,
+    received: float,
+) -> Exchange:
+    """An exchange for a request, its body framed; `received` in monotonic seconds.
+
+    Raises BadRequest: 400, 417, 501.
+    """
+    framing = request_framing(head)
+    expects = head.fields.get(b"expect") if head.minor else None
+    if expects is not None and expects.lower() != b"100-continue":
+        raise BadRequest("only 100-continue can be expected", 417)
+    exchange = Exchange(connection, head, client, None, keep_alive(head), received, loop.create_future())
+    length = framing.n if isinstance(framing, Length) else None
+    if framing is Framing.NONE or (length == 0 and head.method in _BODILESS):
+        return exchange
+    exchange.body = RequestBodyReader(
+        length,
+        lambda: connection.hold(Hold.BODY),
+        lambda: connection.release(Hold.BODY),
+        exchange.continue_ if expects is not None else None,
+    )
+    return exchange

@@ -69,6 +69,7 @@ class Listening:
         self.now = clock.monotonic()
         self.connections: set[ClientConnection] = set()
         self.turned_away: set[ClientConnection] = set()  # refused, reading why
+        self.half_closed: dict[ClientConnection, tuple[float, int]] = {}  # quiet since when, at which byte
         self.stalled: dict[ClientConnection, float] = {}  # takes nothing, since when
         self._peers: Counter[bytes] = Counter()
         self._trusted = trusted
@@ -130,6 +131,7 @@ class Listening:
     def forget(self, connection: "ClientConnection") -> None:
         """Count a connection out; again does nothing."""
         self.stalled.pop(connection, None)
+        self.half_closed.pop(connection, None)
         self.turned_away.discard(connection)
         if connection not in self.connections:
             return
@@ -153,9 +155,17 @@ class Listening:
             elif phase is not Phase.CLOSED and now > connection.deadline:
                 connection.expired(BadRequest("the request's head did not arrive in time", 408))
         for connection, since in tuple(self.stalled.items()):
-            if connection.progressed():
+            if connection.flow.progressed():
                 self.stalled[connection] = now
             elif now - since > limits.write_timeout:
+                connection.abort()
+
+        for connection, (since, sent) in tuple(self.half_closed.items()):
+            exchange = connection.exchange
+            if exchange is None or not exchange.started or exchange.sent != sent:
+                self.half_closed[connection] = (now, exchange.sent if exchange is not None else 0)
+            elif now - since > limits.linger_timeout and not connection.flow.paused:
+                # A closed socket looks half-closed until it is written to, and nothing is to be written.
                 connection.abort()
 
     def abort(self) -> None:

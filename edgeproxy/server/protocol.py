@@ -11,20 +11,17 @@ from typing import cast
 
 from edgeproxy.edge.ports import Client
 from edgeproxy.errors import BadRequest
-from edgeproxy.server.body import RequestBodyReader
-from edgeproxy.server.exchange import Exchange
+from edgeproxy.server.exchange import Exchange, begin_exchange
+from edgeproxy.server.flow import Flow
 from edgeproxy.server.intake import Intake
 from edgeproxy.server.listening import Listening
 from edgeproxy.server.phase import Hold, Phase
-from edgeproxy.wire.framing import Framing, Length, keep_alive, request_framing
-from edgeproxy.wire.heads import RequestHead
 from edgeproxy.wire.request_head import parse_request_head
 
 HEADS_A_TURN = 32
 WRITE_HIGH = 256 * 1024
 WRITE_LOW = 64 * 1024
 _BY_RESET = struct.pack("ii", 1, 0)
-_BODILESS = frozenset((b"GET", b"HEAD"))
 
 
 def _no_answer(data: bytes) -> None:
@@ -42,7 +39,6 @@ class ClientConnection(asyncio.Protocol):
         "_client",
         "_eof",
         "_fast",
-        "_holds",
         "_intake",
         "_listening",
         "_transport",
@@ -51,10 +47,9 @@ class ClientConnection(asyncio.Protocol):
         "deadline",
         "draining",
         "exchange",
+        "flow",
         "peer",
         "phase",
-        "write_paused",
-        "written",
     )
 
     def __init__(self, listening: Listening) -> None:
@@ -74,12 +69,10 @@ class ClientConnection(asyncio.Protocol):
         self._intake = Intake()
         self._turn = False  # whether the next heads wait for a turn of the loop
         # flow
-        self.write_paused = False
-        self.written = 0
-        self._holds = 0
+        self.flow: Flow = cast("Flow", None)
 
     def __repr__(self) -> str:
-        return f"<ClientConnection {self.peer!r} {self.phase.name} {self._intake!r} holds={self._holds}>"
+        return f"<ClientConnection {self.peer!r} {self.phase.name} {self._intake!r} {self.flow!r}>"
 
     # --- life
 
@@ -87,6 +80,7 @@ class ClientConnection(asyncio.Protocol):
         listening = self._listening
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        self.flow = Flow(self._transport)
         self.active = listening.now
         self.deadline = self.active + listening.limits.header_timeout
         name = transport.get_extra_info("peername")
@@ -119,6 +113,8 @@ class ClientConnection(asyncio.Protocol):
             return False  # TLS ends both ways at once
         elif exchange is None and (not self._intake or self.phase is Phase.HEAD):
             self.close()
+        else:
+            self._listening.half_closed[self] = (self._listening.now, 0)
         return True
 
     # --- bytes in
@@ -164,7 +160,7 @@ class ClientConnection(asyncio.Protocol):
         self._turn = False
         turns = 0
         while self.exchange is None and self.phase not in (Phase.CLOSED, Phase.FAREWELL):
-            if self.write_paused:
+            if self.flow.paused:
                 self.hold(Hold.WRITE)
                 return
             if turns == HEADS_A_TURN:
@@ -211,7 +207,7 @@ class ClientConnection(asyncio.Protocol):
             return
         client = self._client_of(data)
         head = parse_request_head(data, client.scheme, listening.limits.head)
-        exchange = self._exchange_for(head, client)
+        exchange = begin_exchange(self, head, client, listening.loop, listening.clock())
         self.phase = Phase.EXCHANGE
         self.exchange = exchange
         body = exchange.body
@@ -232,25 +228,6 @@ class ClientConnection(asyncio.Protocol):
                 self.peer, self._listening.scheme, trusted=self._listening.trusts(self.peer)
             )
         return self._listening.identify(self._client, data) if self._client.trusted else self._client
-
-    def _exchange_for(self, head: RequestHead, client: Client) -> Exchange:
-        """Frame the request. Raises BadRequest: 400, 417, 501."""
-        framing = request_framing(head)
-        expects = head.fields.get(b"expect") if head.minor else None
-        if expects is not None and expects.lower() != b"100-continue":
-            raise BadRequest("only 100-continue can be expected", 417)
-        done = self._listening.loop.create_future()
-        exchange = Exchange(self, head, client, None, keep_alive(head), self._listening.clock(), done)
-        length = framing.n if isinstance(framing, Length) else None
-        if framing is Framing.NONE or (length == 0 and head.method in _BODILESS):
-            return exchange
-        exchange.body = RequestBodyReader(
-            length,
-            lambda: self.hold(Hold.BODY),
-            lambda: self.release(Hold.BODY),
-            exchange.continue_ if expects is not None else None,
-        )
-        return exchange
 
     # --- what goes wrong
 
@@ -289,18 +266,18 @@ class ClientConnection(asyncio.Protocol):
         self._transport.writelines(data)
 
     def pause_writing(self) -> None:
-        self.write_paused = True
+        self.flow.paused = True
         if self.exchange is None:
             # A client that asks without reading gets no more answers until it reads.
             self.hold(Hold.WRITE)
         self._stalls()
 
     def _stalls(self) -> None:
-        self.written = self._transport.get_write_buffer_size()
+        self.flow.measure()
         self._listening.stalled[self] = self._listening.now
 
     def resume_writing(self) -> None:
-        self.write_paused = False
+        self.flow.paused = False
         if self.phase is not Phase.CLOSED:
             self._listening.stalled.pop(self, None)
         self.release(Hold.WRITE)
@@ -309,36 +286,25 @@ class ClientConnection(asyncio.Protocol):
         elif self._intake and not self._turn:
             self._in_a_turn()
 
-    def progressed(self) -> bool:
-        """Whether the client took bytes since this was last asked."""
-        left = self._transport.get_write_buffer_size()
-        moved, self.written = left < self.written, left
-        return moved
-
     def hold(self, why: Hold) -> None:
-        """Read no more for this reason."""
-        if not self._holds and not self._transport.is_closing():
-            self._transport.pause_reading()
-        self._holds |= why
+        """Read no more from the client for this reason."""
+        self.flow.hold(why)
 
     def release(self, why: Hold) -> None:
         """Read on unless there is another reason not to."""
-        if self._holds & why:
-            self._holds &= ~why
-            if not self._holds and not self._transport.is_closing():
-                self.active = self._listening.now
-                self._transport.resume_reading()
+        if self.flow.release(why):
+            self.active = self._listening.now
 
     @property
     def waits_for_body(self) -> bool:
         """True while the client owes bytes of a body."""
         body = self.exchange.body if self.exchange is not None else None
-        return body is not None and not body.complete and body.error is None and not self._holds
+        return body is not None and not body.complete and body.error is None and not self.flow.holds
 
     @property
     def silent(self) -> bool:
         """True while the client is to ask, and could."""
-        return self.phase is Phase.IDLE and not self._holds
+        return self.phase is Phase.IDLE and not self.flow.holds
 
     @property
     def linger(self) -> int:
@@ -372,7 +338,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self.phase = Phase.IDLE
         self.active = self._listening.now
-        if self.write_paused:
+        if self.flow.paused:
             self.hold(Hold.WRITE)
         elif self._intake:
             self._in_a_turn()

@@ -128,7 +128,7 @@ class TestPipelining:
                 for _ in range(50):
                     await asyncio.sleep(0)
                 (connection,) = proxy.plane._listenings[b"http"].stalled
-                assert connection._holds
+                assert connection.flow.holds
                 assert connection._transport.get_write_buffer_size() < 1_000_000
                 client.reset()
                 await until(lambda: proxy.connections == 0)
@@ -168,7 +168,7 @@ class TestPipelining:
             await until(lambda: raw.connections == 1)
             await client.send(requests[100:-10])
             (connection,) = proxy.plane._listenings[b"http"].connections
-            await until(lambda: bool(connection._holds))
+            await until(lambda: bool(connection.flow.holds))
             release.set()
             for _ in range(8):
                 assert (await client.answer()).status == 200
@@ -190,7 +190,7 @@ class TestPipelining:
             await until(lambda: raw.connections == 1)
             await client.send(request("/b", "POST", body=b"x" * 50_000)[:-1])
             (connection,) = proxy.plane._listenings[b"http"].connections
-            await until(lambda: bool(connection._holds))
+            await until(lambda: bool(connection.flow.holds))
             release.set()
             assert (await client.answer()).status == 200
             await client.send(b"x")

@@ -10,13 +10,13 @@ from typing import assert_never
 
 from edgeproxy.caching import decide
 from edgeproxy.caching.decide import Forward, OnlyIfCachedMiss, UseStaleAndRevalidate, UseStored, Validate
-from edgeproxy.caching.reasons import Fwd
+from edgeproxy.caching.reasons import Reason
 from edgeproxy.clock import Clock
 from edgeproxy.edge.deliver import How
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
 from edgeproxy.edge.lookup import NOTHING, Lookup
-from edgeproxy.edge.outgoing import upgrade_of
+from edgeproxy.edge.outgoing import hops_left, upgrade_of
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.request import Plan, Request
 from edgeproxy.errors import BadRequest, EdgeProxyError, NotStored
@@ -83,17 +83,24 @@ class Cycle:
         upstream = plan.upstreams[route.upstream or ""]
         note.upstream = upstream.name
         request = Request(out, plan, route, upstream, note)
-        plan.outgoing.check_hops(head)
+        if hops_left(head) == 0:
+            note.outcome = Outcome.BYPASS
+            plan.deliver.final_recipient(out, self._clock.wall())
+            return
         upgrade = upgrade_of(out)
+        with_body = out.body is not None and head.method in (b"GET", b"HEAD")
+        if route.policy.enabled and upgrade is None and not with_body:
+            await self._cached(request)
+            return
+        plan.outgoing.check_loop(head)
+        if with_body and route.policy.enabled:
+            # What a GET carries may decide over its answer, and is no part of any key.
+            request.why = Reason.REQUEST_BODY
+        note.reason = request.why
         if upgrade is not None:
             await self._forwarder.upgrade(request, upgrade)
-        elif not route.policy.enabled or (out.body is not None and head.method in (b"GET", b"HEAD")):
-            # What a GET carries may decide over its answer, and is no part of any key.
-            if route.policy.enabled:
-                request.why = Reason.REQUEST_BODY
-            await self._forwarder.alone(request)
         else:
-            await self._cached(request)
+            await self._forwarder.alone(request)
 
     # --- look up, decide
 
@@ -122,7 +129,8 @@ class Cycle:
                 self._hit(request, decision)
             case UseStaleAndRevalidate():
                 self._hit(request, decision)
-                self._forwarder.revalidate(request, decision.stored)
+                if not request.plan.outgoing.loops(head):
+                    self._forwarder.revalidate(request, decision.stored)
             case Validate():
                 request.plan.outgoing.check_loop(head)
                 request.fwd = decision.fwd

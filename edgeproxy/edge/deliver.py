@@ -4,6 +4,7 @@ Must not know why: decisions come from `caching.decide` by way of the cycle.
 """
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeproxy.caching.build import make_stored
@@ -25,13 +26,15 @@ from edgeproxy.caching.reasons import Fwd
 from edgeproxy.caching.storability import withheld_fields
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.edge.fill import Fill
-from edgeproxy.edge.heads import Heads, reason_of
+from edgeproxy.edge.heads import ALLOWED, Heads, reason_of
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.reader import pour
 from edgeproxy.edge.routing import Route
-from edgeproxy.errors import EdgeProxyError
+from edgeproxy.errors import BadRequest, EdgeProxyError
 from edgeproxy.wire.fields import Fields, RawField
 from edgeproxy.wire.heads import ResponseHead
+
+_OF_ERRORS = frozenset((b"date", b"via", b"cache-status"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +93,19 @@ class Deliver:
         request = out.head
         precondition = evaluate(request, stored)
         if precondition is not Precondition.PROCEED:
-            self._precondition(out, precondition, fields, tail)
+            self._precondition(out, precondition, fields.raw, tail)
             return
         match select_ranges(request, stored):
             case Whole():
                 out.start(stored.status, stored.reason, (*fields.raw, *tail), stored.size)
                 pour(stored.body if request.method != b"HEAD" else (), out)
             case Unsatisfiable() as unsatisfiable:
-                lines = [*tail, (b"Content-Range", unsatisfiable.content_range), (b"Content-Length", b"0")]
+                lines = [
+                    *_own(fields.raw),
+                    *tail,
+                    (b"Content-Range", unsatisfiable.content_range),
+                    (b"Content-Length", b"0"),
+                ]
                 out.start(416, reason_of(416), lines, 0)
                 out.end()
             case Parts() as parts:
@@ -105,12 +113,15 @@ class Deliver:
 
     @staticmethod
     def _precondition(
-        out: Downstream, precondition: Precondition, fields: Fields, tail: tuple[RawField, ...]
+        out: Downstream,
+        precondition: Precondition,
+        lines: Iterable[RawField],
+        tail: tuple[RawField, ...] = (),
     ) -> None:
         if precondition is Precondition.NOT_MODIFIED:
-            out.start(304, b"Not Modified", (*not_modified_fields(fields).raw, *tail), None)
+            out.start(304, b"Not Modified", (*not_modified_fields(Fields(lines)).raw, *tail), None)
         else:
-            out.start(412, b"Precondition Failed", (*tail, (b"Content-Length", b"0")), 0)
+            out.start(412, b"Precondition Failed", (*_own(lines), *tail, (b"Content-Length", b"0")), 0)
         out.end()
 
     @staticmethod
@@ -147,7 +158,7 @@ class Deliver:
             )
             precondition = evaluate(out.head, candidate)
             if precondition is not Precondition.PROCEED:
-                self._precondition(out, precondition, Fields(lines), ())
+                self._precondition(out, precondition, lines)
                 return
         out.start(head.status, head.reason, lines, body_length(head))
         if out.head.method == b"HEAD" or head.status in (204, 304):
@@ -165,6 +176,15 @@ class Deliver:
         out.write(body)
         out.end()
 
+    def final_recipient(self, out: Downstream, now: float) -> None:
+        """Answer an OPTIONS or TRACE that may go no further (RFC 9110 §7.6.2)."""
+        if out.head.method == b"TRACE":  # what it would show is the client's own
+            self.error(out, BadRequest("TRACE is not answered here", 405), now)
+            return
+        lines = [*self._heads.dated(now), (b"Allow", ALLOWED), (b"Content-Length", b"0")]
+        out.start(200, reason_of(200), lines, 0)
+        out.end()
+
     def redirect(self, out: Downstream, to: bytes, status: int, now: float) -> None:
         """Send the client elsewhere."""
         body = b"%d %s: %s\n" % (status, reason_of(status), to)
@@ -177,6 +197,11 @@ class Deliver:
         out.start(status, reason_of(status), lines, len(body))
         out.write(body)
         out.end()
+
+
+def _own(lines: Iterable[RawField]) -> list[RawField]:
+    """Of a response's fields those that an error in its place has too."""
+    return [line for line in lines if line[0].lower() in _OF_ERRORS]
 
 
 def body_length(head: ResponseHead) -> int | None:

@@ -20,7 +20,7 @@ from edgeproxy.edge.deliver import How
 from edgeproxy.edge.fetch import Fetcher, Revalidations
 from edgeproxy.edge.fill import Fill
 from edgeproxy.edge.ledger import Outcome
-from edgeproxy.edge.outgoing import CONDITIONALS
+from edgeproxy.edge.outgoing import CONDITIONALS, request_id
 from edgeproxy.edge.request import Request
 from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.errors import BadResponse, EdgeProxyError, UpstreamError
@@ -89,6 +89,7 @@ class Forwarder:
         request.note.outcome = Outcome.BYPASS if bypasses else Outcome.MISS
         fill = self.fetcher.begin(request.key, head, route, store=False, why=request.why, leader=out)
         outgoing = request.plan.outgoing.request(head, out.client, route, body=out.body)
+        request.note.request_id = request_id(outgoing)
         safe = head.method in SAFE_METHODS
         if safe:  # else the answer tells what to invalidate, whoever is left to read it
             out.on_gone = _cancel_this_task()
@@ -115,6 +116,7 @@ class Forwarder:
         request.fwd = Fwd.BYPASS
         fill = self.fetcher.begin(request.key, head, route, store=False, why=request.why, leader=out)
         outgoing = request.plan.outgoing.request(head, out.client, route, upgrade=protocol)
+        request.note.request_id = request_id(outgoing)
         out.on_gone = _cancel_this_task()
         await self.fetcher.run(fill, request.upstream, outgoing)
         assert fill.head is not None
@@ -164,6 +166,8 @@ class Forwarder:
                 return Alone()
             self._failed(request, fill.error, collapsed=True)
             return Served()
+        if isinstance(fill.decision, Freshen) and fill.decision.keep is not None:
+            return Alone()  # this very answer made it the leader's own
         if isinstance(fill.decision, Store | Freshen):
             fields = fill.head.fields if isinstance(fill.decision, Store) else fill.decision.stored.fields
             names = selecting_names(fields, route.policy)
@@ -172,10 +176,24 @@ class Forwarder:
                 return Regroup(mine)
             if isinstance(fill.decision, Store) and not fill.shared_whole:
                 return Alone()
-        elif not isinstance(fill.decision, UseStale):
+        elif not isinstance(fill.decision, UseStale) or not self._takes(request, fill, fill.decision):
             return Alone()
         self._answer(request, fill, collapsed=True)
         return Served()
+
+    def _takes(self, request: Request, fill: Fill, decision: UseStale) -> bool:
+        """Whether a follower may have the stale response that the leader got for an error."""
+        assert fill.head is not None
+        own = decide.on_failure(
+            request.head,
+            decision.stored,
+            request.route.policy,
+            self._clock.wall(),
+            disconnected=False,
+            status=fill.head.status,
+            soft_purged=fill.job.soft_purged,
+        )
+        return isinstance(own, UseStale)
 
     async def _lead(
         self, request: Request, validated: StoredResponse | None, variant: bytes | None, collapses: bool
@@ -191,12 +209,17 @@ class Forwarder:
             leader=request.out,
             collapse=(request.key, variant) if collapses else None,
         )
+        outgoing = self._shared_request(request, validated)
+        request.note.request_id = request_id(outgoing)
         try:
-            await self.fetcher.run(fill, request.upstream, self._shared_request(request, validated))
+            await self.fetcher.run(fill, request.upstream, outgoing)
         except UpstreamError as error:
             self._failed(request, error, collapsed=False)
             return
-        self._answer(request, fill, collapsed=False)
+        try:
+            self._answer(request, fill, collapsed=False)
+        finally:
+            fill.settle()
 
     def revalidate(self, request: Request, stored: StoredResponse) -> None:
         """Validate a stored response that was just served stale, unless that is under way."""
@@ -289,6 +312,6 @@ class Forwarder:
             soft_purged=request.found.soft_purged,
         )
         if not isinstance(decision, UseStale):
-            raise error
+            raise error.with_traceback(None)  # followers raise the same one
         request.note.outcome = Outcome.STALE
         self._from_stored(request, decision, None, collapsed)

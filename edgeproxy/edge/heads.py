@@ -15,6 +15,7 @@ from edgeproxy.wire.hop_by_hop import strip_hop_by_hop
 
 CACHE_STATUS = b"Cache-Status"
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"
 _ONCE = frozenset((b"age", b"content-length"))
 
 
@@ -98,7 +99,7 @@ class Heads:
         if error.status in (429, 503):
             lines.append((b"Retry-After", b"1"))
         if error.status == 405:
-            lines.append((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"))
+            lines.append((b"Allow", ALLOWED))
         if error.status == 426:
             lines.append((b"Upgrade", b"HTTP/1.1"))
         return lines, body

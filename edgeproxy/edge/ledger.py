@@ -133,7 +133,7 @@ class Ledger:
         seconds = self._clock.monotonic() - note.received
         ints[self.request_slot(route, outcome, status)] += 1
         self.duration(route, outcome).observe(seconds)
-        if out.sent:
+        if out.sent and (outcome in FROM_CACHE or note.origin):  # else it was made here
             source = "cache" if outcome in FROM_CACHE else "origin"
             ints[self.bytes_slot(route, source)] += out.sent
         if note.saved:

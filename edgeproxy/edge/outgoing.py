@@ -52,10 +52,14 @@ class Outgoing:
     def __repr__(self) -> str:
         return f"<Outgoing node={self._node!r}>"
 
-    def check_loop(self, head: RequestHead) -> None:
-        """Raise LoopDetected where this node sent that request before (RFC 8586)."""
+    def loops(self, head: RequestHead) -> bool:
+        """Whether this node sent that request before (RFC 8586): it must not be forwarded again."""
         seen = head.fields.get(b"cdn-loop")
-        if seen is not None and self._loop_token.search(seen):
+        return seen is not None and self._loop_token.search(seen) is not None
+
+    def check_loop(self, head: RequestHead) -> None:
+        """Raise LoopDetected where this node sent that request before."""
+        if self.loops(head):
             raise LoopDetected("this request came back to the node that sent it")
 
     def request(
@@ -82,6 +86,10 @@ class Outgoing:
             ours.append((b"Surrogate-Capability", self._capability))
         if edits.drop:  # the operator's word is the last, on what is added here too
             ours = [line for line in ours if line[0].lower() not in edits.drop]
+        hops = hops_left(head)
+        if hops is not None:
+            lines = [line for line in lines if line[0].lower() != b"max-forwards"]
+            ours.append((b"Max-Forwards", b"%d" % max(0, hops - 1)))
         lines.extend(ours)
         lines.extend(add)
         if edits.add:
@@ -153,6 +161,19 @@ def identify(client: Client, head: bytes) -> Client:
 def forwarded_scheme(head: bytes, scheme: bytes) -> bytes:
     """The scheme of the target of a request that a trusted peer sent."""
     return identify(Client(b"", scheme, trusted=True), head).scheme
+
+
+def request_id(request: OriginRequest) -> bytes:
+    """What this request is known by at the origin and in the log; empty where an operator removed it."""
+    return next((value for name, value in reversed(request.fields) if name.lower() == b"x-request-id"), b"")
+
+
+def hops_left(head: RequestHead) -> int | None:
+    """How many more times an OPTIONS or TRACE may be forwarded (RFC 9110 §7.6.2), or None."""
+    if head.method not in (b"OPTIONS", b"TRACE"):
+        return None
+    value = head.fields.get(b"max-forwards")
+    return int(value) if value is not None and value.isdigit() and len(value) < 10 else None
 
 
 def upgrade_of(downstream: Downstream) -> bytes | None:

@@ -80,6 +80,10 @@ class Pool:
         endpoint.origin.held += 1
         return True
 
+    def has_room(self, origin: Origin) -> bool:
+        """Whether the origin has an idle connection or a place for one more."""
+        return origin.held < self.limit or any(endpoint.idle for endpoint in origin.usable)
+
     def opened(self, connection: Pooled) -> None:
         """The connection for a reserved place is there, in use."""
         connection.endpoint.opening -= 1

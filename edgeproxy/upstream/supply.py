@@ -25,11 +25,13 @@ from edgeproxy.upstream.settings import UpstreamSettings
 class Tries:
     """How far one request has come.
 
-    `left` retries remain; `fresh` asks for a new connection to the origin of `endpoint`, where the
-    last try went; `exchange` is that try's, None if it never had a connection.
+    `left` retries remain; `chosen` is an endpoint picked already, for the next try; `fresh` asks for
+    a new connection to the origin of `endpoint`, where the last try went; `exchange` is that try's,
+    None if it never had a connection.
     """
 
     left: int
+    chosen: Endpoint | None = None
     tried: list[Origin] = field(default_factory=list)
     fresh: bool = False
     endpoint: Endpoint | None = None
@@ -63,13 +65,6 @@ class Supply:
 
     # --- getting one
 
-    def idle(self, request: OriginRequest, now: float) -> Connection | None:
-        """An idle connection to the origin whose turn it is, without waiting; None: `acquire` one."""
-        endpoint = self._roster.choose(request.hash_key, now, risk=request.method in IDEMPOTENT)
-        if endpoint is None:
-            return None
-        return self._reuse(endpoint, request, now)
-
     async def acquire(self, request: OriginRequest, tries: Tries) -> Connection:
         """A connection to the best origin that was not tried yet.
 
@@ -82,7 +77,7 @@ class Supply:
             tries.endpoint = endpoint
             connection: Connection | None = None
             if not tries.fresh:
-                connection = self._reuse(endpoint, request, now)
+                connection = self.reuse(endpoint, request, now)
             if connection is None:
                 grant = self._claim(endpoint, request, tries, now) or await self._wait(tries, deadline)
                 if isinstance(grant, Endpoint):
@@ -95,6 +90,9 @@ class Supply:
                 return connection
 
     def _choose(self, request: OriginRequest, tries: Tries, now: float) -> Endpoint:
+        chosen, tries.chosen = tries.chosen, None
+        if chosen is not None:
+            return chosen
         last = tries.endpoint
         if tries.fresh and last is not None and last in last.origin.usable:
             return last
@@ -104,7 +102,8 @@ class Supply:
             raise NoHealthyOrigin(f"{self._settings.name}: every origin is down, drained or ejected")
         return endpoint
 
-    def _reuse(self, endpoint: Endpoint, request: OriginRequest, now: float) -> Connection | None:
+    def reuse(self, endpoint: Endpoint, request: OriginRequest, now: float) -> Connection | None:
+        """An idle connection there, without waiting; None: `acquire` one."""
         pool = self.pool
         while True:
             connection = pool.reuse(endpoint, now)
@@ -133,12 +132,15 @@ class Supply:
             idle.close()  # makes room for a new one
             if pool.reserve(endpoint):
                 return endpoint
-        full = [other for other in self._roster.usable if other.held >= pool.limit]
-        besides = [*tries.tried, *full]
+        besides = [*tries.tried, *(other for other in self._roster.usable if not pool.has_room(other))]
         if not self._roster.elsewhere(besides):
             return None
         other = self._roster.choose(request.hash_key, now, besides)
-        return other if other is not None and pool.reserve(other) else None
+        if other is None:
+            return None
+        if pool.reserve(other):
+            return other
+        return pool.reuse_any(other.origin, now)
 
     async def _wait(self, tries: Tries, deadline: float) -> Grant:
         """Queue for what comes free, until `deadline` of the loop's time."""

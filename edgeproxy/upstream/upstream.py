@@ -19,7 +19,7 @@ from edgeproxy.upstream.exchange import OriginExchange
 from edgeproxy.upstream.origin import Address, Origin, Steer, unix_address
 from edgeproxy.upstream.ports import OriginRequest, ResponseSink
 from edgeproxy.upstream.recorder import Recorder
-from edgeproxy.upstream.retry import Again, may_retry
+from edgeproxy.upstream.retry import IDEMPOTENT, Again, may_retry
 from edgeproxy.upstream.roster import Roster
 from edgeproxy.upstream.settings import UpstreamSettings
 from edgeproxy.upstream.supply import Supply, Tries
@@ -53,6 +53,7 @@ class Upstream:
         self._resolver = resolver
         # time
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
         self._sweep_every = _sweep_interval(settings)
         self._ticked = 0.0
         # names
@@ -78,6 +79,7 @@ class Upstream:
 
     async def close(self) -> None:
         """Close every connection and end every task; exchanges under way fail."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -100,9 +102,11 @@ class Upstream:
         """
         self._budget.requests += 1
         now = self._clock()
-        connection = self._supply.idle(request, now)
+        endpoint = self._roster.choose(request.hash_key, now, risk=request.method in IDEMPOTENT)
+        connection = None if endpoint is None else self._supply.reuse(endpoint, request, now)
         if connection is None:
-            return await self._persist(request, sink, Tries(self.settings.retries.attempts))
+            tries = Tries(self.settings.retries.attempts, endpoint)
+            return await self._persist(request, sink, tries)
         exchange = self._begin(connection, request, sink, now)
         try:
             await exchange.answered
@@ -169,7 +173,7 @@ class Upstream:
         reused = exchange is not None and exchange.reused
         started = exchange is not None and exchange.connection.reader.started
         again = may_retry(request, error, reused=reused, started=started)
-        if again is Again.NO or endpoint is None:
+        if again is Again.NO or endpoint is None or self._closed:
             return False
         if again is Again.FRESH and not tries.fresh:
             tries.fresh = True

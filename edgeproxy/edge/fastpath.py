@@ -268,7 +268,7 @@ class FastPath:
         return Hot(
             node,
             lines,
-            stored.body if kind == "get" else (),
+            stored.body if kind == "get" and status != 204 else (),
             _around_ttl(self._names.name, route.policy, stored.key),
             came=stored.response_time,
             initial_age=corrected_initial_age(stored.fields, stored.request_time, stored.response_time),

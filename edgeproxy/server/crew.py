@@ -16,7 +16,7 @@ from typing import Any
 
 from edgeproxy.server.control import ChannelClosed, ControlError, Handler
 from edgeproxy.server.hello import Hello
-from edgeproxy.server.process import StartFailed, WorkerProcess, describe, how_it_ended, worker_command
+from edgeproxy.server.process import WORKER, StartFailed, WorkerProcess, describe, how_it_ended
 from edgeproxy.telemetry.counters import Counters
 
 _log = logging.getLogger("edgeproxy.supervisor")
@@ -71,7 +71,7 @@ class Crew:
         handlers: Mapping[str, Handler] | None = None,
         greeted: Callable[[int], None] = lambda index: None,
         timing: Timing = DEFAULT_TIMING,
-        command: Sequence[str] = (),
+        command: Sequence[str] = WORKER,
     ) -> None:
         self.seats = [Seat(index, each) for index, each in enumerate(counters)]
         self._hello = hello
@@ -79,7 +79,7 @@ class Crew:
         self._handlers = handlers or {}
         self._greeted = greeted
         self._timing = timing
-        self._command = command or worker_command()
+        self._command = command
         self._stopping = False
         self._watcher: asyncio.Task[None] | None = None
 

@@ -6,6 +6,7 @@ Must not know why it is started or replaced (`crew`).
 import asyncio
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -120,16 +121,13 @@ class WorkerProcess:
         self.exit_code = code
 
 
-def worker_command(*options: str) -> list[str]:
-    """How a worker is executed; the control descriptor and our process id follow."""
-    return [sys.executable, "-m", "edgeproxy.server.worker", *options]
+WORKER = (sys.executable, "-m", "edgeproxy.server.worker")
+"""How a worker is executed; the control descriptor and our process id follow."""
 
 
 def how_it_ended(exit_code: int) -> str:
     """An exit code in words."""
     if exit_code < 0:
-        import signal
-
         with suppress(ValueError):
             return f"was ended by {signal.Signals(-exit_code).name}"
     return f"ended with code {exit_code}"

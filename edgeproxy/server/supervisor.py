@@ -6,7 +6,6 @@ Must not know HTTP towards clients: that is the workers'.
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
 
 import uvloop
 
@@ -29,9 +28,7 @@ STOPPED, FAILED, MISTAKEN = 0, 1, 2
 _log = logging.getLogger("edgeproxy.supervisor")
 
 
-def run(
-    config: Config, *, source: str | None = None, timing: Timing = DEFAULT_TIMING, command: Sequence[str] = ()
-) -> int:
+def run(config: Config, *, source: str | None = None, timing: Timing = DEFAULT_TIMING) -> int:
     """Serve until told to stop; the exit code.
 
     `source` is the file that a reload reads again.
@@ -50,7 +47,7 @@ def run(
         return FAILED
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Supervisor(config, sockets, source, timing, command).run())
+            return runner.run(Supervisor(config, sockets, source, timing).run())
     finally:
         for each in sockets:
             each.close()
@@ -65,7 +62,6 @@ class Supervisor:
         sockets: list[ListenerSockets],
         source: str | None,
         timing: Timing,
-        command: Sequence[str],
     ) -> None:
         self._node = Node(config, sockets)
         self._sockets = sockets
@@ -76,7 +72,6 @@ class Supervisor:
             handlers={"invalidate": self._node.invalidate},
             greeted=self._node.greeted,
             timing=timing,
-            command=command,
         )
         self._node.crew = self._crew
         self._reloader = Reloader(source, self._crew, lambda: self._node.config, self._node.take)

@@ -6,29 +6,27 @@ Must not know HTTP: that is its data plane's.
 import asyncio
 import ctypes
 import gc
-import importlib
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import uvloop
 
-from edgeproxy.clock import Clock, SteadyClock
+from edgeproxy.clock import SteadyClock
 from edgeproxy.config.load import load_mapping
 from edgeproxy.config.model import Config, Listener
-from edgeproxy.errors import EdgeProxyError
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.control import Channel, ControlError
+from edgeproxy.server.dataplane import DataPlane
 from edgeproxy.server.hello import Hello, Inherited
+from edgeproxy.server.plans import Prepared
 from edgeproxy.telemetry import log
 from edgeproxy.telemetry.access_log import AccessLog
 from edgeproxy.telemetry.counters import Counters
-from edgeproxy.wire.fields import RawField
 
 HEARTBEAT = 0.5  # seconds between two
 INVALIDATE_TIMEOUT = 1.0  # seconds for which an unsafe request waits for the node
@@ -41,35 +39,18 @@ _log = logging.getLogger("edgeproxy.worker")
 Sockets = list[tuple[socket.socket, Listener]]
 
 
-class Plane(Protocol):
-    """What a worker asks of its data plane."""
-
-    async def start(self, sockets: Sockets) -> None: ...
-    def adopt(self, sockets: Sockets) -> None: ...
-    def release(self, sockets: Sockets) -> None: ...
-    def prepare(self, config: Config) -> object: ...
-    def switch(self, prepared: Any) -> None: ...
-    async def drain(self, timeout: float) -> None: ...
-    async def explain(self, url: bytes, fields: list[RawField]) -> dict[str, Any]: ...
-    async def remove(self, keys: list[bytes]) -> list[str]: ...
-    def set_health(self, upstream: str, origin: str, healthy: bool) -> None: ...
-    def steer(self, upstream: str, origin: str, state: str) -> None: ...
-    def snapshot(self) -> dict[str, Any]: ...
-
-
 class Worker:
     """One worker's life, told by the calls of its control channel."""
 
-    def __init__(self, plane: Callable[..., Plane]) -> None:
-        self._make_plane = plane
+    def __init__(self) -> None:
         self._clock = SteadyClock()
-        self._plane: Plane | None = None
+        self._plane: DataPlane | None = None
         self._hello: Hello | None = None
         self._config: Config | None = None
         self._counters: Counters | None = None
         self._access_log: AccessLog | None = None
         self._sockets: dict[tuple[int, int], socket.socket] = {}  # by owner and listener
-        self._prepared: tuple[Config, object] | None = None
+        self._prepared: Prepared | None = None
         self._drained = asyncio.Event()
         self._channel: Channel | None = None
 
@@ -112,7 +93,7 @@ class Worker:
             await channel.closed
 
     @property
-    def plane(self) -> Plane:
+    def plane(self) -> DataPlane:
         """The data plane. Raises ControlError before `hello`."""
         if self._plane is None:
             raise ControlError("the worker has not been told yet what to serve")
@@ -130,7 +111,7 @@ class Worker:
         self._access_log = AccessLog.of(config.log.access, counters)
         for inherited in hello.sockets:
             self._inherit(inherited)
-        plane = self._make_plane(
+        plane = DataPlane(
             config,
             index=hello.index,
             workers=hello.workers,
@@ -171,28 +152,23 @@ class Worker:
 
     def prepare(self, dumped: dict[str, Any]) -> None:
         """Phase one of a reload: build all that the new configuration needs, change nothing."""
-        config = load_mapping(dumped)
-        self._prepared = (config, self.plane.prepare(config))
+        self._prepared = self.plane.prepare(load_mapping(dumped))
 
     def switch(self) -> None:
         """Phase two: serve by what was prepared."""
         if self._prepared is None:
             raise ControlError("nothing was prepared")
-        config, prepared = self._prepared
-        self._prepared = None
-        self._config = config
+        prepared, self._prepared = self._prepared, None
+        self._config = prepared.config
         self.plane.switch(prepared)
-        log.set_level(config.log.level)
+        log.set_level(prepared.config.log.level)
 
     async def drain(self, timeout: float) -> None:
         """Stop accepting, finish what is in flight, end."""
-        assert self._hello is not None
-        plane = self.plane
-        draining = asyncio.ensure_future(plane.drain(timeout))
-        await asyncio.sleep(0)  # it has stopped accepting now; nor may a sibling's queue stay open
-        for (owner, _), sock in self._sockets.items():
-            if owner != self._hello.index:
-                sock.close()
+        draining = asyncio.ensure_future(self.plane.drain(timeout))
+        await asyncio.sleep(0)  # it has stopped accepting now; nor may any queue stay open here
+        for sock in self._sockets.values():
+            sock.close()
         await draining
         self._drained.set()
 
@@ -229,30 +205,16 @@ def _die_with(parent: int) -> None:
         sys.exit(1)
 
 
-def _plane_of(spec: str) -> Callable[..., Plane]:
-    module, _, name = spec.partition(":")
-    made: Callable[..., Plane] = getattr(importlib.import_module(module), name)
-    return made
-
-
 def main(arguments: list[str]) -> int:
-    """`[--plane MODULE:CLASS] CONTROL_FD SUPERVISOR_PID`; the exit code."""
-    *options, control, parent = arguments
+    """`CONTROL_FD SUPERVISOR_PID`; the exit code."""
+    control, parent = arguments
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # the supervisor hears them, and tells us
     _die_with(int(parent))
-    spec = options[1] if options else "edgeproxy.server.dataplane:DataPlane"
-    try:
-        plane = _plane_of(spec)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Worker(plane).run(int(control)))
-    except EdgeProxyError as error:
-        _log.error("%s", error)
-        return 1
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Worker().run(int(control)))
     return 0
 
-
-__all__ = ["Clock", "Plane", "Worker", "main"]
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

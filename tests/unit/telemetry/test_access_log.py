@@ -108,9 +108,8 @@ def test_a_target_that_takes_nothing_drops_lines_counted_and_holds_nobody(monkey
     assert "dropped=" in repr(log)
     log.close()
     assert "takes no lines" in caplog.text
-    while log._thread.is_alive():
-        os.read(reader, 65536)
     os.close(reader)
+    log._thread.join()
     os.close(writer)
     counters.close()
 

@@ -32,11 +32,10 @@ def match_plain(data: bytes, method: bytes, limits: HeadLimits) -> tuple[Respons
     match = _HEAD.fullmatch(data)
     if match is None or len(data) > limits.max_head:
         return None
-    start = match.end(2) + 2
     # Blanks after a value would have to be cut off.
-    if data.find(b" \r\n", start) >= 0 or data.find(b"\t\r\n", start) >= 0:
+    if b" \r\n" in data or b"\t\r\n" in data:
         return None
-    raw = _LINE.findall(data, start)
+    raw = _LINE.findall(data, match.end(2) + 2)
     if len(raw) > limits.max_fields:
         return None
     fields = Fields(raw)

@@ -38,6 +38,10 @@ TIMEOUT = 20.0
 """Seconds that a client of these tests waits for anything at most; a bound, no measure."""
 
 
+LONGEST = 30.0
+"""Seconds that a test with a plane may last; pytest's own timeout cannot interrupt uvloop."""
+
+
 def limited(text: str = PLAIN, **limits: object) -> str:
     """A configuration with these `server.limits`."""
     lines = ", ".join(f"{name}: {value}" for name, value in limits.items())
@@ -331,9 +335,10 @@ async def plane(
         sockets.append(sock)
     proxy = Proxy(made, config, sockets, counters=counters, purges=purges, clock=clock)
     try:
-        await made.start(list(zip(sockets, config.server.listen, strict=True)))
-        yield proxy
-        await proxy.quiet()
+        async with asyncio.timeout(LONGEST):
+            await made.start(list(zip(sockets, config.server.listen, strict=True)))
+            yield proxy
+            await proxy.quiet()
     finally:
         await made.drain(drain)
         for sock in sockets:

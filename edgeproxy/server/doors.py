@@ -28,7 +28,7 @@ class Doors:
         self._loop = loop
         self._listenings = listenings
         self._servers: dict[int, asyncio.Server] = {}  # by the descriptor they were opened for
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], set[int]] = {}  # opening these descriptors
         self._shut = False
 
     def __repr__(self) -> str:
@@ -41,10 +41,12 @@ class Doors:
                 continue
             tls = listener.tls
             listening = self._listenings[b"http" if tls is None else b"https"]
+            context = None if tls is None else server_context(tls)
             server = await self._loop.create_server(
                 lambda listening=listening: ClientConnection(listening),
                 sock=sock.dup(),
-                ssl=None if tls is None else server_context(tls),
+                ssl=context,
+                ssl_handshake_timeout=None if tls is None else listening.limits.header_timeout,
                 backlog=BACKLOG,
             )
             self._servers[sock.fileno()] = server
@@ -53,19 +55,26 @@ class Doors:
 
     def adopt(self, sockets: Sockets) -> None:
         """Accept on a sibling's sockets too, in a moment."""
-        task = self._loop.create_task(self._adopt(sockets))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        wanted = {sock.fileno() for sock, _ in sockets}
+        task = self._loop.create_task(self._adopt(sockets, wanted))
+        self._tasks[task] = wanted
+        task.add_done_callback(self._tasks.pop)
 
-    async def _adopt(self, sockets: Sockets) -> None:
+    async def _adopt(self, sockets: Sockets, wanted: set[int]) -> None:
         try:
-            await self.open(sockets)
+            for one in sockets:
+                if one[0].fileno() in wanted:
+                    await self.open([one])
+                if one[0].fileno() not in wanted:  # released meanwhile
+                    self.release([one])
         except Exception:
             _log.exception("cannot stand in for a sibling; its connections wait until it is back")
 
     def release(self, sockets: Sockets) -> None:
         """Accept no more on these sockets."""
         for sock, _ in sockets:
+            for wanted in self._tasks.values():
+                wanted.discard(sock.fileno())
             server = self._servers.pop(sock.fileno(), None)
             if server is not None:
                 server.close()

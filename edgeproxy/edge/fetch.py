@@ -230,10 +230,11 @@ class Revalidations:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    @property
-    def full(self) -> bool:
-        """Whether one more would be skipped."""
-        return len(self._tasks) >= self._most
+    def skips(self) -> bool:
+        """Whether there is no room for one more, which is then counted as skipped."""
+        full = len(self._tasks) >= self._most
+        self.skipped += full
+        return full
 
     def start(self, fetcher: Fetcher, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
         """Run a fill that nobody waits for."""

@@ -224,7 +224,7 @@ class Forwarder:
     def revalidate(self, request: Request, stored: StoredResponse) -> None:
         """Validate a stored response that was just served stale, unless that is under way."""
         collapse = (request.key, stored.variant)
-        if self.fetcher.joinable(collapse) is not None or self.revalidations.full:
+        if self.fetcher.joinable(collapse) is not None or self.revalidations.skips():
             return
         head = request.head
         if head.method != b"GET":

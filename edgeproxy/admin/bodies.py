@@ -3,6 +3,7 @@
 Must not know what the value is for.
 """
 
+import asyncio
 from typing import TypeVar
 
 import msgspec
@@ -11,15 +12,20 @@ from aiohttp import web
 from edgeproxy.admin.problems import Problem
 
 MAX_BODY = 1024 * 1024  # bytes
+BODY_TIMEOUT = 10.0  # seconds
 
 Value = TypeVar("Value")
 
 
 async def read_json(request: web.Request, kind: type[Value]) -> Value:
-    """The body as a `kind`. Raises Problem: 415, 413, 400 for no JSON, 422 for JSON that does not fit."""
+    """The body as a `kind`. Raises Problem: 415, 413, 408, 400 for no JSON, 422 for JSON that does not fit."""
     if request.content_type != "application/json":
         raise Problem(415, "the body wants Content-Type: application/json")
-    data = await request.read()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            data = await request.read()
+    except TimeoutError as error:
+        raise Problem(408, f"the body did not arrive within {BODY_TIMEOUT:g} s") from error
     try:
         msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

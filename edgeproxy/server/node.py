@@ -165,6 +165,9 @@ class Node:
         """Prometheus text, all processes added up."""
         slot = self._own.gauge("edgeproxy_workers")
         self._own.floats[slot] = len(self.crew.serving)
+        for seat in self.crew.seats:
+            restarts = self._own.counter("edgeproxy_worker_restarts_total", str(seat.index))
+            self._own.ints[restarts] = seat.restarts
         return self._collector.text()
 
     async def workers(self) -> list[dict[str, Any]]:
@@ -209,6 +212,10 @@ class Node:
         """Drain an origin, take it down or up again. Raises UnknownOrigin."""
         steered = self._origins.steer(upstream, origin, state)
         return {"upstream": upstream, "origin": origin, "state": state, "healthy": steered.healthy}
+
+    def count_reload(self, result: str) -> None:
+        """Count a reload: applied or refused."""
+        self._own.ints[self._own.counter("edgeproxy_config_reloads_total", result)] += 1
 
     def _count_purge(self, kind: PurgeKind) -> None:
         self._own.ints[self._own.counter("edgeproxy_purges_total", kind)] += 1

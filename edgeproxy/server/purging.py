@@ -11,7 +11,7 @@ from edgeproxy.admin.ports import PurgeOrder
 from edgeproxy.edge.routing import Router
 from edgeproxy.errors import BadRequest
 from edgeproxy.fleet.purge_log import PurgeLog
-from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
+from edgeproxy.fleet.rules import MAX_PREFIX, PurgeKind, PurgeRule, without_scheme
 from edgeproxy.server.control import ControlError
 from edgeproxy.server.crew import Crew
 from edgeproxy.wire.target import Target, parse_uri
@@ -38,9 +38,10 @@ def plan(order: PurgeOrder, router: Router) -> PurgePlan:
         keys += [b"http://" + rest, b"https://" + rest]
     rules += [PurgeRule(PurgeKind.TAG, tag.encode(), order.soft) for tag in order.tags]
     if order.prefix is not None:
-        rules.append(
-            PurgeRule(PurgeKind.PREFIX, without_scheme(parse(order.prefix, "prefix").uri), order.soft)
-        )
+        rest = without_scheme(parse(order.prefix, "prefix").uri)
+        if len(rest) > MAX_PREFIX:
+            raise BadRequest(f"prefix is longer than {MAX_PREFIX} bytes: it matches nothing", 422)
+        rules.append(PurgeRule(PurgeKind.PREFIX, rest, order.soft))
     if order.host is not None:
         rules.append(PurgeRule(PurgeKind.HOST, _host(order.host), order.soft))
     if order.everything:

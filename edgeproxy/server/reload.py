@@ -54,11 +54,13 @@ class Reloader:
         workers: Workers,
         in_force: Callable[[], Config],
         take: Callable[[Config], None],
+        counted: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._source = source
         self._workers = workers
         self._in_force = in_force
         self._take = take
+        self._counted = counted
         self._one_at_a_time = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -70,10 +72,12 @@ class Reloader:
             try:
                 done = await self._reload()
             except ReloadRefused as refused:
+                self._counted("refused")
                 for mistake in refused.mistakes:
                     _log.error("%s", mistake)
                 _log.error("the configuration was not reloaded, the old one stays in force")
                 raise
+        self._counted("applied")
         _log.info("reloaded: %s", ", ".join(done.changed) or "nothing changed")
         for key in done.needs_restart:
             _log.warning("%s changes only at the next start", key)

@@ -74,7 +74,9 @@ class Supervisor:
             timing=timing,
         )
         self._node.crew = self._crew
-        self._reloader = Reloader(source, self._crew, lambda: self._node.config, self._node.take)
+        self._reloader = Reloader(
+            source, self._crew, lambda: self._node.config, self._node.take, self._node.count_reload
+        )
         app = make_app(self._node, self._reloader)
         self._admin = AdminServer(app, config.admin.host, config.admin.port)
         # lifetime

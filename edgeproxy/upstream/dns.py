@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 SHORTEST_TTL = 1.0
 LONGEST_TTL = 300.0
-SYSTEM_INTERVAL = 10.0
 FIRST_BACKOFF = 0.5
 
 
@@ -127,8 +126,8 @@ def split_server(server: str) -> tuple[str, int]:
 class Watch:
     """Keeps one name's addresses current.
 
-    `report` gets each new set of addresses. `interval` in seconds rules over TTLs; None: by TTL, or
-    every ten seconds where none is known.
+    `report` gets each new set of addresses. It is resolved again when its TTL says so (1 s to 5 min),
+    after `interval` seconds where no TTL is known; sooner after a failure, backing off up to `interval`.
     """
 
     def __init__(
@@ -136,7 +135,7 @@ class Watch:
         host: str,
         port: int,
         resolver: Resolver,
-        interval: float | None,
+        interval: float,
         report: Callable[[Sequence[Address]], None],
     ) -> None:
         self._host = host
@@ -188,10 +187,8 @@ class Watch:
         return self._wait(answer.ttl)
 
     def _wait(self, ttl: float | None) -> float:
-        if self._interval is not None:
-            return self._interval
         if ttl is None:
-            return SYSTEM_INTERVAL
+            return self._interval
         return min(max(ttl, SHORTEST_TTL), LONGEST_TTL)
 
     def _failed(self, error: DnsFailure) -> float:
@@ -206,5 +203,4 @@ class Watch:
                 "%s does not resolve (%s); %s: check the name and the DNS server", self._host, error, keep
             )
         self._failures += 1
-        longest = self._interval or SYSTEM_INTERVAL
-        return float(min(FIRST_BACKOFF * 2 ** min(self._failures - 1, 10), longest))
+        return float(min(FIRST_BACKOFF * 2 ** min(self._failures - 1, 10), self._interval))

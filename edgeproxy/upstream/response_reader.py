@@ -279,10 +279,6 @@ class ResponseReader:
         if done:
             self._state = _OFF
             self.surplus = bool(rest)
-        if len(pieces) > 1:  # however small the origin's chunks, the pieces are few
-            pieces = [b"".join(pieces)]
-        for piece in pieces:
-            sink.on_data(piece)
-            if self._sink is not sink:  # stopped meanwhile
-                return False
+        if pieces:  # however small the origin's chunks, the pieces handed on are few
+            sink.on_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         return done

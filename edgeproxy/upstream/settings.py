@@ -104,5 +104,5 @@ class UpstreamSettings:
     lenient: frozenset[str] = frozenset()
     tls: TlsSettings = TlsSettings()
     resolver: str | None = None
-    dns_interval: float | None = None
+    dns_interval: float = 30.0
     head_limits: HeadLimits = field(default=HeadLimits(max_head=64 * 1024, max_fields=256))

@@ -1,0 +1,69 @@
+from edgeproxy.config import model
+from edgeproxy.upstream.build import build_upstream, settings_of
+from edgeproxy.upstream.settings import (
+    Balance,
+    Ejection,
+    HealthCheck,
+    OriginSettings,
+    Retries,
+    Timeouts,
+    TlsSettings,
+    UpstreamSettings,
+)
+
+
+def configured(**keys: object) -> model.Upstream:
+    return model.Upstream.model_validate({"origins": ["http://127.0.0.1:9001"], **keys})
+
+
+def test_the_defaults_of_the_configuration_are_ours() -> None:
+    assert settings_of("shop", configured()) == UpstreamSettings(
+        "shop", (OriginSettings("http://127.0.0.1:9001"),)
+    )
+
+
+def test_every_key_arrives() -> None:
+    config = configured(
+        origins=[{"url": "unix:/run/a.sock", "weight": 3}],
+        balance="consistent_hash",
+        host_header="origin",
+        health_check={"path": "/h", "interval": "1s", "timeout": "2s", "unhealthy_after": 4,
+                      "healthy_after": 5},
+        timeouts={
+            "connect": "1s", "first_byte": "2s", "between_bytes": "3s", "idle": "4s", "queue": "5s",
+            "keepalive": "6s",
+        },
+        retries={"attempts": 7, "budget": "8%"},
+        ejection={"consecutive_failures": 9, "for": "10s"},
+        max_connections=11,
+        max_pending=12,
+        max_connection_age="13s",
+        lenient=["obs_fold"],
+        tls={"verify": False, "server_name": "a.test"},
+        resolver="127.0.0.1:53",
+        dns_interval="14s",
+    )  # fmt: skip
+    assert settings_of("shop", config, workers=2) == UpstreamSettings(
+        name="shop",
+        origins=(OriginSettings("unix:/run/a.sock", 3),),
+        balance=Balance.CONSISTENT_HASH,
+        host_header="origin",
+        health_check=HealthCheck("/h", 1.0, 2.0, 4, 5),
+        timeouts=Timeouts(1.0, 2.0, 3.0, 4.0, 5.0),
+        retries=Retries(7, 0.08),
+        ejection=Ejection(9, 10.0),
+        max_connections=6,
+        max_pending=6,
+        keepalive=6.0,
+        max_age=13.0,
+        lenient=frozenset({"obs_fold"}),
+        tls=TlsSettings(verify=False, server_name="a.test"),
+        resolver="127.0.0.1:53",
+        dns_interval=14.0,
+    )
+
+
+def test_an_upstream_is_built_without_touching_the_network() -> None:
+    built = build_upstream("shop", configured(origins=["https://a.test"], resolver="127.0.0.1:53"), workers=2)
+    assert (built.name, built.settings.max_connections) == ("shop", 128)
+    assert not built.available()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import floor
 
 from edgeproxy.caching import decide
-from edgeproxy.caching.decide import Freshen, Store, UseStale
+from edgeproxy.caching.decide import Freshen, Store, Unusable, UseStale
 from edgeproxy.caching.invalidation import SAFE_METHODS, invalidated_tags, invalidated_targets
 from edgeproxy.caching.reasons import Fwd
 from edgeproxy.caching.stored import StoredResponse
@@ -161,7 +161,7 @@ class Forwarder:
         route = request.route
         if not fill.ready.done():
             await asyncio.wait((fill.ready,), timeout=route.collapse_timeout)
-        if fill.head is None:
+        if fill.head is None or isinstance(fill.decision, Unusable):
             if fill.error is None:
                 return Alone()
             self._failed(request, fill.error, collapsed=True)

@@ -58,7 +58,7 @@ class Supply:
         self._heads = HeadMaker(settings.host_header)
         self.pool = Pool(settings.max_connections, settings.max_pending)
         self.connections: set[Connection] = set()
-        self._opening: set[Connection] = set()
+        self._over = False
 
     def __repr__(self) -> str:
         return f"<Supply {len(self.connections)} connections, {self.pool!r}>"
@@ -73,6 +73,8 @@ class Supply:
         deadline = asyncio.get_running_loop().time() + self._settings.timeouts.queue
         while True:
             tries.started = now = self._clock()
+            if self._over:
+                raise self._nobody("closing")
             endpoint = self._choose(request, tries, now)
             tries.endpoint = endpoint
             connection: Connection | None = None
@@ -99,8 +101,11 @@ class Supply:
         risk = request.method in IDEMPOTENT
         endpoint = self._roster.choose(request.hash_key, now, tries.tried, risk=risk)
         if endpoint is None:
-            raise NoHealthyOrigin(f"{self._settings.name}: every origin is down, drained or ejected")
+            raise self._nobody("every origin is down, drained or ejected")
         return endpoint
+
+    def _nobody(self, why: str) -> NoHealthyOrigin:
+        return NoHealthyOrigin(f"{self._settings.name}: {why}")
 
     def reuse(self, endpoint: Endpoint, request: OriginRequest, now: float) -> Connection | None:
         """An idle connection there, without waiting; None: `acquire` one."""
@@ -188,7 +193,6 @@ class Supply:
         settings = self._settings
         location = endpoint.origin.location
         connection = Connection(endpoint, self._owner, settings, self._heads, self._clock)
-        self._opening.add(connection)
         try:
             await open_connection(
                 endpoint.address,
@@ -207,11 +211,12 @@ class Supply:
             self.pool.cancelled(endpoint, now)
             self._roster.abandoned(endpoint, now)
             raise
-        finally:
-            self._opening.discard(connection)
         endpoint.doubted_until = 0.0
         self.pool.opened(connection)
         self.connections.add(connection)
+        if self._over:
+            connection.close()
+            raise self._nobody("closing")
         if connection.closed:
             self.closed(connection)
             raise lost_at_once()
@@ -267,7 +272,8 @@ class Supply:
                 connection.close()
 
     def close(self) -> None:
-        """Close everything, at once."""
+        """Close everything, at once; nothing is opened or waited for any more."""
+        self._over = True
         for connection in tuple(self.connections):
             connection.shut()
 

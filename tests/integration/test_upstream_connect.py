@@ -19,6 +19,7 @@ from edgeproxy.errors import (
     TlsFailure,
     UpstreamError,
 )
+from edgeproxy.upstream.build import make_upstream
 from edgeproxy.upstream.connect import open_connection
 from edgeproxy.upstream.dns import SystemResolver
 from edgeproxy.upstream.health import HealthChecker
@@ -188,6 +189,22 @@ async def test_a_cancelled_handshake_leaves_no_connection(ca_file: str) -> None:
         await asyncio.wait([asking])
         await until(lambda: served.open == 0)
         assert proxy.snapshot()[0]["connections"] == 0
+
+
+@both_loops
+async def test_an_upstream_that_closes_while_connecting_opens_nothing() -> None:
+    async with origin(always(HELLO)) as served:
+        proxy = make_upstream(UpstreamSettings("test", (OriginSettings(served.url),)))
+        await proxy.start()
+        asking = asyncio.create_task(proxy.exchange(get(), Fetched()))
+        while not proxy.snapshot()[0]["connections"]:  # a place is claimed, the socket not connected yet
+            await asyncio.sleep(0)
+        await proxy.close()
+        with pytest.raises(NoHealthyOrigin, match="closing"):
+            await asking
+        assert proxy.snapshot()[0]["connections"] == 0
+        with pytest.raises(NoHealthyOrigin, match="closing"):
+            await proxy.exchange(get(), Fetched())
 
 
 @pytest.mark.parametrize(

@@ -729,6 +729,45 @@ async def test_cancelled_before_the_head_the_connection_is_closed() -> None:
 
 
 @both_loops
+async def test_cancelled_on_a_reused_connection_it_is_closed_too() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.head()
+        await talk.send(HELLO)
+        await talk.head()
+        await talk.ended()
+
+    async with origin(script) as served, upstream(served.url) as proxy:
+        await fetch(proxy)
+        asking = asyncio.create_task(proxy.exchange(get(), Fetched()))
+        await until(lambda: proxy.snapshot()[0]["active"] == 1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await until(lambda: served.open == 0)
+        assert (proxy.connections, proxy.snapshot()[0]["active"]) == (0, 0)
+
+
+@both_loops
+async def test_a_late_answer_to_one_who_just_left_reaches_nobody() -> None:
+    class Leaving(Fetched):
+        asking: asyncio.Task[OriginExchange] | None = None
+
+        def on_interim(self, head: Any) -> None:
+            super().on_interim(head)
+            assert self.asking is not None
+            self.asking.cancel()
+
+    early = b"HTTP/1.1 103 Early\r\n\r\n"
+    async with origin(always(early + early + HELLO)) as served, upstream(served.url) as proxy:
+        sink = Leaving()
+        sink.asking = asyncio.create_task(proxy.exchange(get(), sink))
+        await asyncio.wait([sink.asking])
+        assert sink.asking.cancelled()
+        assert sink.log == ["interim 103"]
+        assert proxy.snapshot()[0]["active"] == 0
+
+
+@both_loops
 async def test_aborted_in_its_body_the_sink_hears_nothing_more() -> None:
     async def script(talk: Talk) -> None:
         await talk.head()

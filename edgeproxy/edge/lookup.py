@@ -102,6 +102,7 @@ class Lookup:
             return variant
 
         stored = await self.shared.get(key, mine)
+        others = stored is None and any(asked.values())
         if stored is not None and asked.get(stored.variant) != selecting_names(stored.fields, policy):
             stored = None  # stored when the route's key had other parts
         soft = False
@@ -122,7 +123,7 @@ class Lookup:
                 self.keep(stored, policy)
             return Found(stored, "redis", soft, stored.variant, True)
         if before.variant is None and asked:
-            return Found(variant=next(iter(asked)), others=True)
+            return Found(variant=next(iter(asked)), others=others)
         return before
 
     def keep(self, stored: StoredResponse, policy: CachePolicy) -> None:

@@ -2,7 +2,7 @@
 whole, one for the lines.
 
 Must not be more generous than `wire.response_head` and `wire.framing`: what is not surely plain is
-theirs. Measured on a head of six lines: 2.6 µs, theirs 6.8.
+theirs. Measured on a head of six lines: 4.8 µs, theirs 6.3.
 """
 
 import re

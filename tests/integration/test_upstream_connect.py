@@ -197,7 +197,8 @@ async def test_an_upstream_that_closes_while_connecting_opens_nothing() -> None:
         proxy = make_upstream(UpstreamSettings("test", (OriginSettings(served.url),)))
         await proxy.start()
         asking = asyncio.create_task(proxy.exchange(get(), Fetched()))
-        while not proxy.snapshot()[0]["connections"]:  # a place is claimed, the socket not connected yet
+        # a place is claimed, the socket not connected yet
+        while not proxy.snapshot()[0]["connections"]:  # noqa: ASYNC110
             await asyncio.sleep(0)
         await proxy.close()
         with pytest.raises(NoHealthyOrigin, match="closing"):

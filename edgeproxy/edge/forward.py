@@ -126,6 +126,7 @@ class Forwarder:
             self.tunnels.join(
                 out.take_over(), fill.exchange.take_over(), request.upstream.settings.timeouts.idle
             )
+            fill.on_end(None)  # what flows from now on is nobody's response
         else:
             self._grow(request, fill, collapsed=False)
 

@@ -44,7 +44,7 @@ class PathPattern:
         if not self.below:
             return path == self.prefix
         return path.startswith(self.prefix) and (
-            len(path) == len(self.prefix) or path[len(self.prefix)] == 0x2F
+            len(path) == len(self.prefix) or path[len(self.prefix)] == 0x2F or path == b"*"
         )
 
     def rest(self, path: bytes) -> bytes:
@@ -88,8 +88,10 @@ class Route:
         return None
 
     def origin_target(self, target: Target) -> bytes:
-        """The origin-form for the origin, after `strip_prefix` and `rewrite`."""
+        """The origin-form for the origin, after `strip_prefix` and `rewrite`; `*` stays as it is."""
         path = target.path
+        if path == b"*":
+            return path
         if self.strip_prefix and PathPattern(self.strip_prefix, True).matches(path):
             path = path[len(self.strip_prefix) :] or b"/"
         if self.rewrite is not None:

@@ -183,8 +183,8 @@ class DataPlane:
         await self._end()
 
     async def _idle(self) -> None:
-        """Wait until no client is connected and no fetch under way."""
-        while self._open_now() or self._fetcher.fills:  # noqa: ASYNC110 - they share no event
+        """Wait until no client is connected, through a tunnel or not, and no fetch under way."""
+        while self._open_now() or self._tunnels or self._fetcher.fills:  # noqa: ASYNC110 - they share no event
             await asyncio.sleep(0.02)
 
     async def _end(self) -> None:

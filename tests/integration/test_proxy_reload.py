@@ -1,15 +1,17 @@
 """Reload in two phases: what is stored stays and is judged by the new policy; connections stay."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
+import trustme
 
 from edgeproxy.config.load import load_text
-from edgeproxy.errors import EdgeProxyError
 from edgeproxy.server.plans import UnusableConfig
 from tests.integration.raw_origins import origin, until
 from tests.integration.shop_origin import Shop, StandingClock, caching, requests
 from tests.plane import Proxy, plane, request
+from tests.redis_server import RedisServer
 
 FRESH = "Cache-Control: max-age=60"
 
@@ -97,21 +99,45 @@ async def test_preparing_changes_nothing() -> None:
         assert len(requests(proxy)) == 2
 
 
-async def test_a_configuration_that_cannot_be_put_in_force_is_refused_with_the_reason() -> None:
-    shop = Shop(FRESH)
+async def test_a_configuration_that_cannot_be_put_in_force_is_refused_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    shop, ca = Shop(FRESH), tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(ca))
     async with origin(shop) as raw, plane(caching(), o=raw.url) as proxy:
-        text = (
-            caching()
-            .replace('["${o}"]', '["${o}"], tls: {ca: /nowhere.pem}')
-            .replace("${o}", "https://x.test")
-        )
-        try:
-            config = load_text(text, {})
-        except EdgeProxyError:
-            return  # found out before it came here
+        text = caching().replace('["${o}"]', f'["https://x.test"], tls: {{ca: "{ca}"}}')
+        config = load_text(text, {})
+        ca.unlink()
         with pytest.raises(UnusableConfig, match=r"upstreams\.o"):
             proxy.plane.prepare(config)
         assert (await proxy.get("/a")).status == 200
+
+
+async def test_redis_comes_goes_and_moves_by_reload(redis_server: RedisServer) -> None:
+    shop = Shop(FRESH)
+    with_redis = caching(tiers=f'redis: {{url: "{redis_server.url}", timeout: 2s}}')
+    async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+        reload(proxy, with_redis, raw.url)
+        first = proxy.plane._redis
+        assert first is not None
+        await until(lambda: first._keeper is not None)
+        await first.wait_available()
+        await proxy.get("/a")
+        await first.flush()
+        proxy.plane._memory.clear()
+        assert b"hit" in (await proxy.get("/a")).cache_status
+        reload(proxy, with_redis.replace("2s", "1s"), raw.url)
+        second = proxy.plane._redis
+        assert second is not None
+        assert second is not first
+        await until(lambda: second._keeper is not None)
+        await second.wait_available()
+        proxy.plane._memory.clear()
+        assert b"hit" in (await proxy.get("/a")).cache_status
+        reload(proxy, caching(), raw.url)
+        proxy.plane._memory.clear()
+        assert b"uri-miss" in (await proxy.get("/a")).cache_status
+        await until(lambda: second._keeper is None)
 
 
 async def test_a_smaller_budget_evicts_at_once() -> None:

@@ -149,7 +149,7 @@ class RouteCache(Settings):
         default=True, description="A tenth of the age since Last-Modified where nothing else is said."
     )
     max_object_size: Size = Field(
-        default=64 * 2**20, ge=0, description="Larger responses pass without being stored."
+        default=16 * 2**20, ge=0, description="Larger responses pass without being stored."
     )
     max_variants: Count = Field(default=64, ge=1, le=10_000, description="Stored variants of one key.")
     allow_set_cookie: Flag = Field(

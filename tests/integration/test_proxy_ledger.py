@@ -125,8 +125,9 @@ async def test_a_drain_cuts_what_does_not_finish_in_time() -> None:
 async def test_a_drain_lets_what_is_under_way_finish() -> None:
     shop = Shop(FRESH)
     async with origin(shop) as raw, plane(caching(), drain=0.0, o=raw.url) as proxy:
-        shop.gate.clear()
         async with proxy.client() as client, proxy.client() as idle:
+            await idle.ask(request("/b"))
+            shop.gate.clear()
             await client.send(request("/a"))
             await until(lambda: shop.waiting == 1)
             draining = asyncio.create_task(proxy.plane.drain(10.0))

@@ -28,6 +28,7 @@ class Doors:
         self._loop = loop
         self._listenings = listenings
         self._servers: dict[int, asyncio.Server] = {}  # by the descriptor they were opened for
+        self._opening: set[int] = set()
         self._tasks: dict[asyncio.Task[None], set[int]] = {}  # opening these descriptors
         self._shut = False
 
@@ -37,21 +38,28 @@ class Doors:
     async def open(self, sockets: Sockets) -> None:
         """Accept on these sockets. Raises TlsFileError."""
         for sock, listener in sockets:
-            if sock.fileno() in self._servers or self._shut:
+            descriptor = sock.fileno()
+            if descriptor in self._servers or descriptor in self._opening or self._shut:
                 continue
-            tls = listener.tls
-            listening = self._listenings[b"http" if tls is None else b"https"]
-            context = None if tls is None else server_context(tls)
-            server = await self._loop.create_server(
-                lambda listening=listening: ClientConnection(listening),
-                sock=sock.dup(),
-                ssl=context,
-                ssl_handshake_timeout=None if tls is None else listening.limits.header_timeout,
-                backlog=BACKLOG,
-            )
-            self._servers[sock.fileno()] = server
+            self._opening.add(descriptor)
+            try:
+                self._servers[descriptor] = await self._server(sock, listener)
+            finally:
+                self._opening.discard(descriptor)
         if self._shut:  # while this waited
             self.close()
+
+    async def _server(self, sock: socket.socket, listener: Listener) -> asyncio.Server:
+        tls = listener.tls
+        listening = self._listenings[b"http" if tls is None else b"https"]
+        context = None if tls is None else server_context(tls)
+        return await self._loop.create_server(
+            lambda: ClientConnection(listening),
+            sock=sock.dup(),
+            ssl=context,
+            ssl_handshake_timeout=None if tls is None else listening.limits.header_timeout,
+            backlog=BACKLOG,
+        )
 
     def adopt(self, sockets: Sockets) -> None:
         """Accept on a sibling's sockets too, in a moment."""

@@ -16,7 +16,7 @@ from edgeproxy.edge.deliver import How
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
 from edgeproxy.edge.lookup import NOTHING, Lookup
-from edgeproxy.edge.outgoing import hops_left, upgrade_of
+from edgeproxy.edge.outgoing import CONDITIONALS, hops_left, upgrade_of
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.request import Plan, Request
 from edgeproxy.errors import BadRequest, EdgeProxyError, NotStored
@@ -138,7 +138,7 @@ class Cycle:
             case Forward():
                 request.plan.outgoing.check_loop(head)
                 request.fwd = decision.fwd
-                if decision.store and head.method == b"GET" and b"range" not in head.fields:
+                if decision.store and not self._goes_as_it_is(request):
                     await self._forwarder.together(request, None)
                 else:
                     await self._forwarder.alone(request)
@@ -146,6 +146,16 @@ class Cycle:
                 raise NotStored("not stored, and the request wants nothing else (only-if-cached)")
             case _:
                 assert_never(decision)
+
+    def _goes_as_it_is(self, request: Request) -> bool:
+        """Whether the origin is to see what the client asks for, and not the whole for everybody.
+
+        Its conditions too, where the whole could not be stored lately: the origin may answer 304.
+        """
+        head = request.head
+        if head.method != b"GET" or b"range" in head.fields:
+            return True
+        return not CONDITIONALS.isdisjoint(head.fields.index) and self._forwarder.vain(request.key)
 
     def _hit(self, request: Request, decision: UseStored | UseStaleAndRevalidate) -> None:
         stored = decision.stored

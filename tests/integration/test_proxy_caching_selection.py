@@ -226,6 +226,17 @@ async def test_a_range_of_what_is_stale_is_cut_after_validation(book: Shop) -> N
         assert field(book.last, b"range") is None
 
 
+async def test_conditions_on_what_cannot_be_stored_cost_a_whole_answer_each_time(book: Shop) -> None:
+    book.lines = ("Cache-Control: private", 'ETag: "v1"')
+    async with origin(book) as raw, plane(caching(), o=raw.url) as proxy:
+        await proxy.get("/a")
+        for _ in range(2):
+            answer = await proxy.get("/a", {"If-None-Match": '"v1"'})
+            assert field(book.last, b"if-none-match") == b'"v1"'
+            assert (answer.status, answer.cache_status) == (304, b"edgeproxy; fwd=uri-miss; fwd-status=304")
+        assert raw.connections == 1
+
+
 # --- nothing leaks
 
 

@@ -374,7 +374,8 @@ async def test_a_body_that_breaks_cuts_every_reader_and_the_next_request_starts_
 @pytest.mark.parametrize("soft", [False, True])
 async def test_a_purge_during_a_fetch_wins_and_later_requests_do_not_join(soft: bool) -> None:
     shop = Shop(FRESH, body=b"old")
-    async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+    text = caching("collapse_timeout: 1h")
+    async with origin(shop) as raw, plane(text, StandingClock(), o=raw.url) as proxy:
         shop.gate.clear()
         before = await crowd(proxy, 2)
         await until(lambda: shop.waiting == 1)
@@ -399,5 +400,6 @@ async def test_what_was_fetched_before_a_purge_is_relayed_and_not_stored() -> No
         shop.gate.set()
         assert [answer.body for answer in await asyncio.gather(*tasks)] == [b"hello"] * 2
         assert shop.count == 1
+        assert proxy.plane.snapshot()["memory"]["responses"] == 0
         await proxy.get("/a")
         assert shop.count == 2

@@ -163,7 +163,7 @@ class RouteCache(Settings):
     )
     tag_headers: HeaderNames = Field(
         default=("Surrogate-Key", "Cache-Tag", "Cache-Groups"),
-        description="Response fields that carry tags; the first two are taken away towards clients.",
+        description="Response fields that carry tags; all but Cache-Groups are taken away towards clients.",
     )
     collapse: Flag = Field(default=True, description="Requests for the same response wait for one fetch.")
     collapse_timeout: Duration = Field(

@@ -5,11 +5,13 @@ Must not know what is tested with them.
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 from edgeproxy.telemetry.counters import Counters
-from tests.integration.raw_origins import Talk
-from tests.plane import HandClock, Proxy, read_request
+from tests.integration.raw_origins import Talk, until
+from tests.plane import Answer, HandClock, Proxy, RawClient, read_request
 
+PIECE = b"x" * 16384
 NOON = 1_764_000_000.0
 """Wall seconds at which a StandingClock begins."""
 
@@ -79,6 +81,40 @@ class Shop:
     def last(self) -> bytes:
         """The head of the last request."""
         return self.heads[-1]
+
+
+async def crowd(
+    proxy: Proxy, size: int, target: str = "/a", fields: Mapping[str, str] | None = None
+) -> list["asyncio.Task[Answer]"]:
+    """So many clients at once, all of which the proxy has heard."""
+    heard = len(proxy.plane._requests)
+    tasks = [asyncio.create_task(proxy.get(target, fields)) for _ in range(size)]
+    await until(lambda: len(proxy.plane._requests) == heard + size)
+    return tasks
+
+
+async def begun(client: RawClient) -> bytes:
+    """The head of the answer, and then the first piece of its body."""
+    await client.head()
+    return await client.exactly(len(PIECE))
+
+
+class Growing(Shop):
+    """Sends a cacheable body of `pieces` pieces, the second half once `more` is set."""
+
+    def __init__(self, pieces: int = 2, *lines: str) -> None:
+        super().__init__(*(lines or ("Cache-Control: max-age=60",)))
+        self.pieces = pieces
+        self.more = asyncio.Event()
+
+    async def respond(self, talk: Talk, head: bytes) -> None:
+        lines = "".join(f"{line}\r\n" for line in self.lines).encode()
+        length = len(PIECE) * self.pieces
+        await talk.send(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n" % (lines, length))
+        for number in range(self.pieces):
+            if number == self.pieces // 2:
+                await self.more.wait()
+            await talk.send(PIECE)
 
 
 def field(head: bytes, name: bytes) -> bytes | None:

@@ -1,51 +1,24 @@
 """Collapsed forwarding through the whole proxy: one fetch for many clients, and nobody held up by it."""
 
 import asyncio
-from collections.abc import Mapping
 
 import pytest
 
-from edgeproxy.fleet.rules import PurgeKind, PurgeRule
-from tests.integration.raw_origins import Talk, origin, until
-from tests.integration.shop_origin import Shop, StandingClock, caching, field, requests
-from tests.plane import Answer, Proxy, RawClient, plane, request
+from tests.integration.raw_origins import origin, until
+from tests.integration.shop_origin import (
+    PIECE,
+    Growing,
+    Shop,
+    StandingClock,
+    begun,
+    caching,
+    crowd,
+    field,
+    requests,
+)
+from tests.plane import plane, request
 
 FRESH = "Cache-Control: max-age=60"
-PIECE = b"x" * 16384
-
-
-async def crowd(
-    proxy: Proxy, size: int, target: str = "/a", fields: Mapping[str, str] | None = None
-) -> list["asyncio.Task[Answer]"]:
-    """So many clients at once, all of which the proxy has heard."""
-    heard = len(proxy.plane._requests)
-    tasks = [asyncio.create_task(proxy.get(target, fields)) for _ in range(size)]
-    await until(lambda: len(proxy.plane._requests) == heard + size)
-    return tasks
-
-
-async def begun(client: RawClient) -> bytes:
-    """The head of the answer, and then the first piece of its body."""
-    await client.head()
-    return await client.exactly(len(PIECE))
-
-
-class Growing(Shop):
-    """Sends a cacheable body of `pieces` pieces, the second half once `more` is set."""
-
-    def __init__(self, pieces: int = 2, *lines: str) -> None:
-        super().__init__(*(lines or (FRESH,)))
-        self.pieces = pieces
-        self.more = asyncio.Event()
-
-    async def respond(self, talk: Talk, head: bytes) -> None:
-        lines = "".join(f"{line}\r\n" for line in self.lines).encode()
-        length = len(PIECE) * self.pieces
-        await talk.send(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n" % (lines, length))
-        for number in range(self.pieces):
-            if number == self.pieces // 2:
-                await self.more.wait()
-            await talk.send(PIECE)
 
 
 # --- one for all
@@ -290,116 +263,3 @@ async def test_a_follower_gives_up_waiting_and_fetches_for_itself() -> None:
         await until(lambda: shop.waiting == 3)
         shop.gate.set()
         await asyncio.gather(*tasks)
-
-
-# --- failing
-
-
-async def test_a_failing_fetch_gives_every_follower_the_same_error() -> None:
-    shop = Shop()
-    async with origin(shop) as raw:
-        text = caching().replace('["${o}"]', '["${o}"], retries: {attempts: 0}')
-        async with plane(text, o=raw.url) as proxy:
-            shop.gate.clear()
-            tasks = await crowd(proxy, 20)
-            await until(lambda: shop.waiting == 1)
-            await raw.stop()
-            answers = await asyncio.gather(*tasks)
-            assert {(answer.status, answer.get("proxy-status")) for answer in answers} == {
-                (502, b"edgeproxy; error=connection_terminated")
-            }
-            assert shop.count == 1
-            assert requests(proxy) == {("all", "error", "502"): 20}
-
-
-async def test_a_failing_validation_gives_every_follower_the_stale_response() -> None:
-    shop = Shop(FRESH)
-    text = caching().replace('["${o}"]', '["${o}"], retries: {attempts: 0}')
-    async with origin(shop) as raw, plane(text, StandingClock(), o=raw.url) as proxy:
-        await proxy.get("/a")
-        await proxy.advance(61)
-        shop.gate.clear()
-        tasks = await crowd(proxy, 20)
-        await until(lambda: shop.waiting == 1)
-        await raw.stop()
-        answers = await asyncio.gather(*tasks)
-        assert {(answer.status, answer.body) for answer in answers} == {(200, b"hello")}
-        assert shop.count == 2
-        assert requests(proxy)[("all", "stale", "200")] == 20
-
-
-async def test_a_follower_that_insists_on_validation_got_the_leader_s_stale_response() -> None:
-    shop = Shop("Cache-Control: max-age=60, stale-if-error=600", 'ETag: "v1"')
-    async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
-        await proxy.get("/a")
-        await proxy.advance(61)
-        shop.gate.clear()
-        shop.status, shop.lines = "503 Busy", ()
-        tasks = await crowd(proxy, 2)
-        tasks += await crowd(proxy, 1, fields={"Cache-Control": "no-cache"})
-        shop.gate.set()
-        assert [answer.status for answer in await asyncio.gather(*tasks)] == [200, 200, 503]
-
-
-async def test_an_unasked_304_is_the_same_bad_answer_for_every_follower() -> None:
-    shop = Shop()
-    shop.raw = b"HTTP/1.1 304 Not Modified\r\n\r\n"
-    async with origin(shop) as raw, plane(caching(), o=raw.url) as proxy:
-        shop.gate.clear()
-        tasks = await crowd(proxy, 5)
-        shop.gate.set()
-        assert {answer.status for answer in await asyncio.gather(*tasks)} == {502}
-        assert shop.count == 1
-
-
-async def test_a_body_that_breaks_cuts_every_reader_and_the_next_request_starts_anew() -> None:
-    shop = Growing()
-    async with origin(shop) as raw, plane(caching(), o=raw.url) as proxy:
-        tasks = await crowd(proxy, 3)
-        await until(lambda: bool(proxy.plane._fetcher.fills))
-        port = raw.port
-        await until(lambda: all(fill.size for fill in proxy.plane._fetcher.fills))
-        await raw.stop()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            assert isinstance(result, asyncio.IncompleteReadError | ConnectionError)
-        await raw.start(port=port)
-        shop.more.set()
-        assert (await proxy.get("/a")).body == PIECE * 2
-        assert shop.count == 2
-
-
-# --- purges
-
-
-@pytest.mark.parametrize("soft", [False, True])
-async def test_a_purge_during_a_fetch_wins_and_later_requests_do_not_join(soft: bool) -> None:
-    shop = Shop(FRESH, body=b"old")
-    text = caching("collapse_timeout: 1h")
-    async with origin(shop) as raw, plane(text, StandingClock(), o=raw.url) as proxy:
-        shop.gate.clear()
-        before = await crowd(proxy, 2)
-        await until(lambda: shop.waiting == 1)
-        proxy.purges.apply(PurgeRule(PurgeKind.URL, b"shop.test/a", soft))
-        after = await crowd(proxy, 2)
-        await until(lambda: shop.waiting == 2)
-        shop.gate.set()
-        await asyncio.gather(*before, *after)
-        assert shop.count == 2
-        shop.body = b"new"
-        await proxy.get("/a")
-        assert shop.count == 2  # what the second fetch brought is stored
-
-
-async def test_what_was_fetched_before_a_purge_is_relayed_and_not_stored() -> None:
-    shop = Shop(FRESH, "Surrogate-Key: a")
-    async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
-        shop.gate.clear()
-        tasks = await crowd(proxy, 2)
-        await until(lambda: shop.waiting == 1)
-        proxy.purges.apply(PurgeRule(PurgeKind.TAG, b"a"))
-        shop.gate.set()
-        assert [answer.body for answer in await asyncio.gather(*tasks)] == [b"hello"] * 2
-        assert shop.count == 1
-        assert proxy.plane.snapshot()["memory"]["responses"] == 0
-        await proxy.get("/a")
-        assert shop.count == 2

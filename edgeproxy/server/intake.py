@@ -12,28 +12,28 @@ EMPTY_LINES = 2
 
 
 class Intake:
-    """What has come and was not taken."""
+    """What has come and was not taken; `buffer` is to be looked at only."""
 
-    __slots__ = ("_buffer", "_scanned")
+    __slots__ = ("_scanned", "buffer")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self.buffer = bytearray()
         self._scanned = 0  # bytes of it known to hold no end of a head
 
     def __repr__(self) -> str:
-        return f"<Intake {len(self._buffer)} bytes>"
+        return f"<Intake {len(self.buffer)} bytes>"
 
     def __len__(self) -> int:
-        return len(self._buffer)
+        return len(self.buffer)
 
     def add(self, data: bytes) -> None:
         """Keep what came."""
-        self._buffer += data
+        self.buffer += data
 
     def all(self) -> bytes:
         """Take everything."""
-        data = bytes(self._buffer)
-        self._buffer.clear()
+        data = bytes(self.buffer)
+        self.buffer.clear()
         self._scanned = 0
         return data
 
@@ -42,7 +42,7 @@ class Intake:
 
         Raises BadRequest: 414, 431, or 400 for what cannot become a head any more.
         """
-        buffer = self._buffer
+        buffer = self.buffer
         if buffer.startswith(b"\r\n"):
             skipped = 0
             while skipped < EMPTY_LINES and buffer.startswith(b"\r\n"):

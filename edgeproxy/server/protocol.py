@@ -21,6 +21,7 @@ from edgeproxy.wire.request_head import parse_request_head
 HEADS_A_TURN = 32
 WRITE_HIGH = 256 * 1024
 WRITE_LOW = 64 * 1024
+_IDLE = Phase.IDLE
 _BY_RESET = struct.pack("ii", 1, 0)
 
 
@@ -39,6 +40,7 @@ class ClientConnection(asyncio.Protocol):
         "_client",
         "_eof",
         "_fast",
+        "_held",
         "_intake",
         "_listening",
         "_transport",
@@ -67,6 +69,7 @@ class ClientConnection(asyncio.Protocol):
         # exchange
         self.exchange: Exchange | None = None
         self._intake = Intake()
+        self._held = self._intake.buffer  # asking it costs no call
         self._turn = False  # whether the next heads wait for a turn of the loop
         # flow
         self.flow: Flow = cast("Flow", None)
@@ -121,14 +124,14 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.active = self._listening.now
-        if self.exchange is None and not self._intake:
+        if self.exchange is None and not self._held:
             answer = self._answer(data)
             if answer is not None:
                 if isinstance(answer, bytes):
                     self._transport.write(answer)
                 else:
                     self._transport.writelines(answer)
-                self.phase = Phase.IDLE
+                self.phase = _IDLE
                 if self._listening.hit is not None:
                     self._note_hit(data)
                 return

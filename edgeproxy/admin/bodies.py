@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 
 async def read_json(request: web.Request, kind: type[Value]) -> Value:
-    """The body as a `kind`. Raises Problem: 415, 413, 408, 400 for no JSON, 422 for JSON that does not fit."""
+    """The body as a `kind`. Raises Problem: 415, 413, 408, 400 (no JSON), 422 (JSON that does not fit)."""
     if request.content_type != "application/json":
         raise Problem(415, "the body wants Content-Type: application/json")
     try:

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgeproxy.fleet.purge_table import UNSETTLED, PurgeTable
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
@@ -52,7 +52,7 @@ class PurgeLog(Protocol):
         """Why the node should not get traffic yet, or None."""
         ...
 
-    def describe(self) -> dict[str, object]: ...
+    def describe(self) -> dict[str, Any]: ...
 
 
 class LocalPurgeLog:
@@ -84,7 +84,7 @@ class LocalPurgeLog:
         """Always ready."""
         return None
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """For the admin API."""
         return {"kind": "local"}
 

@@ -17,6 +17,7 @@ import hashlib
 import mmap
 import os
 import secrets
+from collections.abc import Callable
 from enum import Enum
 
 from edgeproxy.caching.stored import Stamp
@@ -197,6 +198,10 @@ class PurgeTable:
         at = self._slot(rule) + (_SOFT if rule.soft else _HARD) + 1
         self._words[at] = position
 
+    def settle_all(self, position: int) -> None:
+        """Give every rule that has none yet this place in the fleet's log."""
+        self._each_position(lambda old: position if old == UNSETTLED else old)
+
     def advance(self, position: int) -> None:
         """Say how far the fleet's log was applied."""
         self._words[_POSITION] = position
@@ -209,10 +214,22 @@ class PurgeTable:
         """
         if log != self.log:
             self._words[_POSITION] = 0  # before the name: a stamp of the new log must not be late
+            if self.log:  # else they are of the log that is about to be followed
+                self._each_position(lambda position: position if position == UNSETTLED else 0)
             self._bytes[8 * _LOG : 8 * _LOG + 16] = log.ljust(16, b"\0")
         self._words[_FIRST] = first
         self._words[_POSITION] = position
         self.seq[0] += 1
+
+    def _each_position(self, change: Callable[[int], int]) -> None:
+        """Change the positions of all rules, some milliseconds of work."""
+        places = [_EVERYTHING]
+        for base in range(_HEADER, _HEADER + BUCKETS * _BUCKET, _BUCKET):
+            if any(self._words[base : base + _RULES].tolist()):
+                places += [base + _FLOOR, *range(base + _RULES, base + _BUCKET, 4)]
+        for at in places:
+            for word in (at + _HARD + 1, at + _SOFT + 1):
+                self._words[word] = change(self._words[word])
 
     def _slot(self, rule: PurgeRule) -> int:
         """The word at which the rule's epoch is, or now has room."""

@@ -8,13 +8,16 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Coroutine
 from typing import Any
 
 from edgeproxy.admin.ports import PurgeOrder
 from edgeproxy.config.model import Config
 from edgeproxy.edge.routing import Router
+from edgeproxy.fleet.fleet_log import FleetPurgeLog
 from edgeproxy.fleet.purge_log import LocalPurgeLog, PurgeLog
 from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.fleet.redis_log import RedisLog
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
 from edgeproxy.server.checks import HealthChecks
 from edgeproxy.server.control import ControlError
@@ -46,7 +49,7 @@ class Node:
         # parts
         self._sockets = sockets
         self._router = Router(config)
-        self._log: PurgeLog = LocalPurgeLog(self.name, self._purges, self._count_purge)
+        self._log = self._make_log()
         self._collector = NodeCollector([*self.counters, self._own], self._pids)
         self._told: dict[int, Config] = {}
         self._crew: Crew | None = None
@@ -66,7 +69,7 @@ class Node:
     @crew.setter
     def crew(self, crew: Crew) -> None:
         self._crew = crew
-        self._desk = PurgeDesk(self._log, crew, lambda: self._router)
+        self._desk = PurgeDesk(lambda: self._log, crew, lambda: self._router)
 
     # lifetime
 
@@ -88,10 +91,28 @@ class Node:
 
     def take(self, config: Config) -> None:
         """Let another configuration be in force."""
-        self.config = config
+        before, self.config = self.config, config
         self._router = Router(config)
         self._origins.take(config)
-        task = asyncio.get_running_loop().create_task(self._checks.follow(config))
+        self._own_task(self._checks.follow(config))
+        if before.cache.redis != config.cache.redis:
+            old, self._log = self._log, self._make_log()
+            self._own_task(self._exchange_logs(old, self._log))
+
+    def _make_log(self) -> PurgeLog:
+        settings = self.config.cache.redis
+        if settings is None:
+            return LocalPurgeLog(self.name, self._purges, self._count_purge)
+        redis = RedisLog(settings.url, settings.key_prefix, self.name)
+        return FleetPurgeLog(self.name, self._purges, redis, self._count_purge)
+
+    async def _exchange_logs(self, old: PurgeLog, new: PurgeLog) -> None:
+        await old.close()
+        if new is self._log:
+            await new.start()
+
+    def _own_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -165,6 +186,9 @@ class Node:
         """Prometheus text, all processes added up."""
         slot = self._own.gauge("edgeproxy_workers")
         self._own.floats[slot] = len(self.crew.serving)
+        log = self._log.describe()
+        self._own.floats[self._own.gauge("edgeproxy_purge_log_connected")] = bool(log.get("connected"))
+        self._own.floats[self._own.gauge("edgeproxy_purges_pending")] = log.get("pending", 0)
         for seat in self.crew.seats:
             restarts = self._own.counter("edgeproxy_worker_restarts_total", str(seat.index))
             self._own.ints[restarts] = seat.restarts

@@ -70,18 +70,18 @@ def _host(host: str) -> bytes:
 class PurgeDesk:
     """Carries out purges: they count in every worker before the answer is given."""
 
-    def __init__(self, log: PurgeLog, crew: Crew, router: Callable[[], Router]) -> None:
+    def __init__(self, log: Callable[[], PurgeLog], crew: Crew, router: Callable[[], Router]) -> None:
         self._log = log
         self._crew = crew
         self._router = router
 
     def __repr__(self) -> str:
-        return f"<PurgeDesk {self._log!r}>"
+        return f"<PurgeDesk {self._log()!r}>"
 
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:
         """Purge, and tell the outcome as the admin API answers it. Raises BadRequest."""
         planned = plan(order, self._router())
-        done = await self._log.purge(planned.rules, order.wait)
+        done = await self._log().purge(planned.rules, order.wait)
         removed = None
         if not order.soft and order.urls and len(order.urls) and _only_urls(planned):
             removed = await self._remove(planned.keys)

@@ -173,6 +173,23 @@ def test_another_log_spares_what_this_run_fetched(table):
     assert "log=None" in repr(table)
 
 
+def test_positions_of_one_log_mean_nothing_in_another_but_unsettled_rules_stay_so(table):
+    other = b"M" * 16
+    table.follow(LOG, 1, 9)
+    table.apply(url(), 500)
+    table.apply(url(b"h/unsettled"))
+    table.follow(b"", 0, 0)
+    table.apply(url(b"h/new"), 3)
+    table.follow(other, 1, 3)
+    assert table.verdict(KEY, (), elsewhere(3, other)) is Verdict.LIVE
+    assert table.verdict(b"http://h/unsettled", (), elsewhere(3, other)) is Verdict.DEAD
+    assert table.verdict(b"http://h/new", (), elsewhere(2, other)) is Verdict.DEAD
+    assert table.verdict(b"http://h/new", (), elsewhere(3, other)) is Verdict.LIVE
+    table.settle_all(4)
+    assert table.verdict(b"http://h/unsettled", (), elsewhere(3, other)) is Verdict.DEAD
+    assert table.verdict(b"http://h/unsettled", (), elsewhere(4, other)) is Verdict.LIVE
+
+
 def test_a_full_bucket_forgets_names_but_purges_no_less(table, monkeypatch):
     monkeypatch.setattr(module, "BUCKETS", 1)
     table.follow(LOG, 1, 1)

@@ -19,6 +19,7 @@ import os
 import secrets
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 
 from edgeproxy.caching.stored import Stamp
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule, authority_of, host_of, without_scheme
@@ -28,8 +29,10 @@ UNSETTLED = 2**64 - 1
 
 BUCKETS = 16384
 _WAYS = 8
-_FLOOR = _WAYS  # word of a bucket
-_RULES = _FLOOR + 4
+# words of a bucket: the marks, the floor, the latest order and the latest position in it, the rules
+_FLOOR = _WAYS
+_LATEST = _FLOOR + 4
+_RULES = _LATEST + 2
 _BUCKET = _RULES + 4 * _WAYS
 
 # words of the header
@@ -123,31 +126,17 @@ class PurgeTable:
         if not own and (not stamp.log or stamp.log != self.log or stamp.position + 1 < self._words[_FIRST]):
             return Verdict.DEAD
         word, since = (0, stamp.local) if own else (1, stamp.position)
-        verdict = Verdict.LIVE
-        for epoch in self._epochs(stored_key, tags):
-            if epoch[_HARD + word] > since:
-                return Verdict.DEAD
-            if epoch[_SOFT + word] > since:
-                verdict = Verdict.SOFT
-        return verdict
-
-    def _epochs(self, stored_key: bytes, tags: tuple[bytes, ...]) -> list[Epoch]:
-        rest = without_scheme(stored_key)
-        authority = authority_of(rest)
-        host = host_of(authority)
-        epochs = [
-            self._epoch(_EVERYTHING),
-            self._find(PurgeKind.URL, rest),
-            self._find(PurgeKind.HOST, host),
-        ]
-        if host != authority:
-            epochs.append(self._find(PurgeKind.HOST, authority))
-        epochs += [self._find(PurgeKind.TAG, tag) for tag in tags]
-        size = len(rest)
-        epochs += [
-            self._find(PurgeKind.PREFIX, rest[:length]) for length in self._prefix_lengths() if length <= size
-        ]
-        return epochs
+        words = self._words
+        if words[_EVERYTHING + _HARD + word] > since:
+            return Verdict.DEAD
+        soft = words[_EVERYTHING + _SOFT + word] > since
+        for base, mark in _places(stored_key, tags, self._prefix_lengths()):
+            if words[base + _LATEST + word] > since:
+                epoch = self._find(base, mark)
+                if epoch[_HARD + word] > since:
+                    return Verdict.DEAD
+                soft = soft or epoch[_SOFT + word] > since
+        return Verdict.SOFT if soft else Verdict.LIVE
 
     def _prefix_lengths(self) -> tuple[int, ...]:
         moved = self._words[_LENGTHS_MOVED]
@@ -163,10 +152,8 @@ class PurgeTable:
             self._lengths_seen = moved
         return self._lengths
 
-    def _find(self, kind: PurgeKind, value: bytes) -> Epoch:
-        base, mark = _place(kind, value)
-        words = self._words
-        marks = words[base : base + _WAYS].tolist()
+    def _find(self, base: int, mark: int) -> Epoch:
+        marks = self._words[base : base + _WAYS].tolist()
         floor = self._epoch(base + _FLOOR)
         if mark not in marks:
             return floor
@@ -182,10 +169,11 @@ class PurgeTable:
     def apply(self, rule: PurgeRule, position: int = UNSETTLED) -> None:
         """Let a rule count from now on; `position` is its place in the fleet's log."""
         order = self._words[_ORDER] + 1
-        at = self._slot(rule)
+        base, at = self._slot(rule)
         half = _SOFT if rule.soft else _HARD
         self._words[at + half + 1] = max(position, self._words[at + half + 1])
         self._words[at + half] = order
+        self._note_latest(base)
         if rule.kind is PurgeKind.PREFIX:
             word, bit = divmod(len(rule.value), 64)
             self._words[_LENGTHS + word] |= 1 << bit
@@ -195,8 +183,9 @@ class PurgeTable:
 
     def settle(self, rule: PurgeRule, position: int) -> None:
         """Give a rule of this node, applied before, its place in the fleet's log."""
-        at = self._slot(rule) + (_SOFT if rule.soft else _HARD) + 1
-        self._words[at] = position
+        base, at = self._slot(rule)
+        self._words[at + (_SOFT if rule.soft else _HARD) + 1] = position
+        self._note_latest(base)
 
     def settle_all(self, position: int) -> None:
         """Give every rule that has none yet this place in the fleet's log."""
@@ -223,29 +212,40 @@ class PurgeTable:
 
     def _each_position(self, change: Callable[[int], int]) -> None:
         """Change the positions of all rules, some milliseconds of work."""
-        places = [_EVERYTHING]
+        self._change_positions(_EVERYTHING, change)
         for base in range(_HEADER, _HEADER + BUCKETS * _BUCKET, _BUCKET):
-            if any(self._words[base : base + _RULES].tolist()):
-                places += [base + _FLOOR, *range(base + _RULES, base + _BUCKET, 4)]
-        for at in places:
-            for word in (at + _HARD + 1, at + _SOFT + 1):
-                self._words[word] = change(self._words[word])
+            if self._words[base + _LATEST]:
+                for at in (base + _FLOOR, *range(base + _RULES, base + _BUCKET, 4)):
+                    self._change_positions(at, change)
+                self._note_latest(base)
 
-    def _slot(self, rule: PurgeRule) -> int:
-        """The word at which the rule's epoch is, or now has room."""
+    def _change_positions(self, at: int, change: Callable[[int], int]) -> None:
+        for word in (at + _HARD + 1, at + _SOFT + 1):
+            self._words[word] = change(self._words[word])
+
+    def _note_latest(self, base: int) -> None:
+        """Bring up to date what lets a verdict pass over a bucket."""
+        if base == 0:  # the rule of everything is in none
+            return
+        epochs = [self._epoch(at) for at in (base + _FLOOR, *range(base + _RULES, base + _BUCKET, 4))]
+        self._words[base + _LATEST] = max(max(epoch[0], epoch[2]) for epoch in epochs)
+        self._words[base + _LATEST + 1] = max(max(epoch[1], epoch[3]) for epoch in epochs)
+
+    def _slot(self, rule: PurgeRule) -> tuple[int, int]:
+        """The rule's bucket, and the word at which its epoch is, or now has room."""
         if rule.kind is PurgeKind.EVERYTHING:
-            return _EVERYTHING
+            return 0, _EVERYTHING
         base, mark = _place(rule.kind, rule.value)
         words = self._words
         marks = words[base : base + _WAYS].tolist()
         if mark in marks:
-            return base + _RULES + 4 * marks.index(mark)
+            return base, base + _RULES + 4 * marks.index(mark)
         way = marks.index(0) if 0 in marks else self._make_room(base)
         at = base + _RULES + 4 * way
         for word, value in enumerate(_NEVER):
             words[at + word] = value
         words[base + way] = mark
-        return at
+        return base, at
 
     def _make_room(self, base: int) -> int:
         """Fold a bucket's oldest rule into its floor, one that the log holds if there is any."""
@@ -265,6 +265,21 @@ class PurgeTable:
 
 def _later(one: Epoch, other: Epoch) -> Epoch:
     return max(one[0], other[0]), max(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
+@lru_cache(maxsize=8192)
+def _places(key: bytes, tags: tuple[bytes, ...], lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Where the rules are that may name a response; `lengths` are those of the prefixes in use."""
+    rest = without_scheme(key)
+    authority = authority_of(rest)
+    host = host_of(authority)
+    places = [_place(PurgeKind.URL, rest), _place(PurgeKind.HOST, host)]
+    if host != authority:
+        places.append(_place(PurgeKind.HOST, authority))
+    places += [_place(PurgeKind.TAG, tag) for tag in tags]
+    size = len(rest)
+    places += [_place(PurgeKind.PREFIX, rest[:length]) for length in lengths if length <= size]
+    return tuple(places)
 
 
 def _place(kind: PurgeKind, value: bytes) -> tuple[int, int]:

@@ -19,6 +19,7 @@ def table():
     made = PurgeTable.create()
     yield made
     made.close()
+    module._places.cache_clear()  # tests change the number of buckets
 
 
 def url(rest: bytes = REST, soft: bool = False) -> PurgeRule:
@@ -191,6 +192,7 @@ def test_positions_of_one_log_mean_nothing_in_another_but_unsettled_rules_stay_s
 
 
 def test_a_full_bucket_forgets_names_but_purges_no_less(table, monkeypatch):
+    module._places.cache_clear()
     monkeypatch.setattr(module, "BUCKETS", 1)
     table.follow(LOG, 1, 1)
     rules = [url(b"h/%d" % n) for n in range(20)]
@@ -205,6 +207,7 @@ def test_a_full_bucket_forgets_names_but_purges_no_less(table, monkeypatch):
 
 
 def test_a_full_bucket_keeps_the_rules_that_the_log_does_not_hold_yet(table, monkeypatch):
+    module._places.cache_clear()
     monkeypatch.setattr(module, "BUCKETS", 1)
     table.follow(LOG, 1, 1)
     table.apply(url(b"h/unsettled"))

@@ -7,13 +7,26 @@ gave 60 of 64 connections of a burst to one of two. The sockets outlive every wo
 waits in the queue of a dead one is served by a sibling, which inherited it too.
 """
 
+import ctypes
 import errno
 import socket
+import struct
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
 from edgeproxy.config.addresses import join_address
 from edgeproxy.errors import EdgeProxyError
+
+_SO_ATTACH_FILTER = 26
+# classic BPF over the TCP header: load the byte of flags; if it has SYN, pass nothing, else all
+_PROGRAM = b"".join(
+    struct.pack("=HBBI", *instruction)
+    for instruction in ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+)
+_PROGRAM_BUFFER = ctypes.create_string_buffer(_PROGRAM, len(_PROGRAM))  # alive as long as its address is used
+_NO_SYN = struct.pack("@HP", len(_PROGRAM) // 8, ctypes.addressof(_PROGRAM_BUFFER))
+_TCPI_UNACKED = 24  # in tcp_info; of a listening socket: the length of its queue
 
 BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
 
@@ -44,6 +57,21 @@ class ListenerSockets:
 
     def __repr__(self) -> str:
         return f"<ListenerSockets {self.address} sockets={len(self.sockets)}>"
+
+    def refuse_new(self) -> None:
+        """Let no further connection begin; those under way still come to the queue.
+
+        Closing a listening socket resets what waits in its queue, so that is emptied first. A
+        client that comes meanwhile is not answered and asks again after a second, as TCP does.
+        """
+        for sock in self.sockets:
+            with suppress(OSError):  # a sandbox without socket filters
+                sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _NO_SYN)
+
+    @property
+    def waiting(self) -> int:
+        """Connections in the queues, which no worker has accepted yet."""
+        return sum(_queued(sock) for sock in self.sockets)
 
     def close(self) -> None:
         """Stop listening here; a process that inherited a socket still has it."""
@@ -87,6 +115,14 @@ def _bind(family: socket.AddressFamily, address: tuple[str, int], *, shared: boo
         sock.close()
         raise
     return sock
+
+
+def _queued(sock: socket.socket) -> int:
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    except OSError:
+        return 0
+    return int.from_bytes(info[_TCPI_UNACKED : _TCPI_UNACKED + 4], sys.byteorder)
 
 
 def _explain(error: OSError, address: str) -> str:

@@ -25,6 +25,8 @@ from edgeproxy.telemetry import log
 STOPPED, FAILED, MISTAKEN = 0, 1, 2
 """Exit codes: ended as told, could not serve (or was forced to end), a file of the configuration is bad."""
 
+HANDSHAKE = 0.15  # seconds for connections under way when the end begins, and for their first request
+
 _log = logging.getLogger("edgeproxy.supervisor")
 
 
@@ -165,9 +167,7 @@ class Supervisor:
     # the end
 
     async def _stop(self) -> int:
-        for sockets in self._sockets:
-            sockets.close()
-        draining = asyncio.ensure_future(self._crew.drain(self._node.config.server.drain_timeout))
+        draining = asyncio.ensure_future(self._drain(self._node.config.server.drain_timeout))
         forced = asyncio.ensure_future(self._forced.wait())
         try:
             await asyncio.wait([draining, forced], return_when=asyncio.FIRST_COMPLETED)
@@ -179,6 +179,21 @@ class Supervisor:
             return FAILED
         _log.info("stopped" if draining.result() else "stopped; some requests did not finish in time")
         return STOPPED
+
+    async def _drain(self, timeout: float) -> bool:
+        """Take no new connection, let workers accept those that wait, then let them finish and end."""
+        for sockets in self._sockets:
+            sockets.refuse_new()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        earliest, latest = now + HANDSHAKE, now + max(HANDSHAKE, timeout / 2)
+        while (now := loop.time()) < latest:
+            if now >= earliest and not any(sockets.waiting for sockets in self._sockets):
+                break
+            await asyncio.sleep(0.01)
+        for sockets in self._sockets:
+            sockets.close()
+        return await self._crew.drain(timeout)
 
     async def _end(self) -> None:
         for task in self._tasks:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import pytest
 
@@ -158,6 +159,32 @@ def test_sigterm_finishes_what_is_in_flight_and_exits_0(node, origin):
     assert node.exit_code() == 0
     assert not any(alive(pid) for pid in pids)
     assert "Traceback" not in node.log
+
+
+def test_under_load_no_client_is_cut_by_the_end(node):
+    """Every connection is answered, or refused before it began."""
+    seen: Counter[str] = Counter()
+
+    def client() -> None:
+        while True:
+            try:
+                seen[str(node.get("/a", Connection="close").status)] += 1
+            except ConnectionRefusedError:
+                return
+            except Exception as error:
+                seen[repr(error)] += 1
+
+    port = node.port  # read before the log has more to tell
+    assert port
+    threads = [threading.Thread(target=client) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: seen["200"] > 500)
+    node.signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join(30)
+    assert node.exit_code() == 0
+    assert list(seen) == ["200"], seen
 
 
 def test_idle_keep_alive_connections_do_not_hold_a_drain(node):

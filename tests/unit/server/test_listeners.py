@@ -62,6 +62,23 @@ def test_a_privileged_port_needs_permission():
         ListenerSockets("127.0.0.1", 80, 1)
 
 
+def test_at_the_end_nothing_new_begins_and_what_waits_is_still_served():
+    with closing(ListenerSockets("127.0.0.1", 0, 1)) as listener:
+        address = listener.sockets[0].getsockname()
+        waiting = [socket.create_connection(address, timeout=5) for _ in range(3)]
+        assert listener.waiting == 3
+        listener.refuse_new()
+        with pytest.raises(TimeoutError):
+            socket.create_connection(address, timeout=0.2)
+        for client in waiting:
+            client.sendall(b"x")
+            accepted, _ = listener.sockets[0].accept()
+            assert accepted.recv(1) == b"x"
+            accepted.close()
+            client.close()
+        assert listener.waiting == 0
+
+
 def test_ipv6():
     try:
         listener = ListenerSockets("::1", 0, 2)

@@ -209,7 +209,11 @@ class Log(Settings):
         BeforeValidator(_access),
         AfterValidator(_access_path),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"const": False}]}),
-    ] = Field(default="off", description="Access log as JSON lines: off, stdout, or the path of a file.")
+    ] = Field(
+        default="off",
+        description="Access log as JSON lines: off, stdout, or the path of a file.",
+        json_schema_extra=RESTART,
+    )
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least weight of the lines for operators: debug, info, warning or error."
     )

@@ -76,6 +76,7 @@ class FleetPurgeLog:
         self._joined = asyncio.Event()
         self._contact = time.monotonic()
         self._cut_off = False
+        self._out_of_reach = False
         # nodes
         self._nodes: dict[str, int] = {}
         self._former: dict[str, float] = {}  # of a log that was lost, until when they count as pending
@@ -146,7 +147,10 @@ class FleetPurgeLog:
     # purging
 
     async def purge(self, rules: Sequence[PurgeRule], wait: float) -> PurgeDone:
-        """Let rules count here at once, and wait at most `wait` seconds for the fleet."""
+        """Let rules count here at once, and wait at most `wait` seconds for the fleet.
+
+        While the log is known to be out of reach, nobody is waited for.
+        """
         purge = Purge(new_id(), self._node, time.time(), tuple(rules))
         for rule in purge.rules:
             self._table.apply(rule)
@@ -155,7 +159,7 @@ class FleetPurgeLog:
         self._unsent.set()
         self._awaited.add(purge.id)
         try:
-            if wait > 0:
+            if wait > 0 and not self._out_of_reach:
                 with suppress(*FAULTS):
                     async with asyncio.timeout(wait):
                         await self._applied_by_all(purge.id)
@@ -290,7 +294,7 @@ class FleetPurgeLog:
             self._table.follow(self._identity, first, self._position)
         self._nodes = await self._redis.beat(self._identity, self._position, self._timing.forget)
         self._contact = time.monotonic()
-        self._cut_off = False
+        self._cut_off = self._out_of_reach = False
         self._joined.set()
         if self._left_to_send():
             self._unsent.set()
@@ -358,12 +362,13 @@ class FleetPurgeLog:
     # out of reach
 
     def _lose_contact(self, error: BaseException) -> None:
-        if self._joined.is_set() or not self._tried:
+        if not self._out_of_reach:
             _log.warning(
                 "the purge log is out of reach (%s): purges made here count here, and are sent on when it is "
                 "back; look after Redis",
                 error,
             )
+        self._out_of_reach = True
         self._joined.clear()
 
     def _watch_lag(self) -> None:

@@ -139,5 +139,5 @@ def describe(process: WorkerProcess) -> dict[str, Any]:
         "pid": process.pid,
         "uptime": round(time.monotonic() - process.started, 3),
         "heartbeat_age": round(process.silent_for, 3),
-        "event_loop_lag": process.lag,
+        "event_loop_lag": round(process.lag, 4),
     }

@@ -108,7 +108,7 @@ class Reloader:
 
 
 def keep_fixed(old: Config, new: Config) -> Config:
-    """`new`, but where a restart is needed as `old`: listeners, number of workers, node, admin address."""
+    """`new`, but where a restart is needed as `old`: listeners, workers, node, admin address, access log."""
     fixed: dict[str, Any] = {"workers": old.server.workers, "node": old.server.node}
     if [listener.address for listener in new.server.listen] != [
         listener.address for listener in old.server.listen
@@ -118,5 +118,6 @@ def keep_fixed(old: Config, new: Config) -> Config:
         update={
             "server": new.server.model_copy(update=fixed),
             "admin": new.admin.model_copy(update={"listen": old.admin.listen}),
+            "log": new.log.model_copy(update={"access": old.log.access}),
         }
     )

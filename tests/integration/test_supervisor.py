@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -283,6 +284,23 @@ def test_a_worker_started_after_a_reload_has_the_new_configuration(node):
         )
     )
     assert {node.get(f"/{n}").status for n in range(20)} == {308}
+
+
+def test_a_rotated_access_log_goes_on_in_a_new_file_after_sighup(tmp_path, origin):
+    path = tmp_path / "access.log"
+    with RunningNode(tmp_path, origin, CONFIG + f"\n    log: {{access: {path}}}\n") as node:
+        node.get("/first")
+        eventually(lambda: "/first" in path.read_text())
+        path.rename(tmp_path / "access.log.1")
+        node.signal(signal.SIGHUP)
+        eventually(path.exists)
+        for n in range(20):
+            node.get(f"/second/{n}")
+        eventually(lambda: len(path.read_text().splitlines()) >= 20)
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        assert {(record["status"], record["route"], record["outcome"]) for record in records} == {
+            (200, "all", "miss")
+        }
 
 
 def run_to_its_end(tmp_path, origin, config: str) -> tuple[int, str]:

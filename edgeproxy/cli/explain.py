@@ -30,16 +30,21 @@ def explain(url: str, headers: tuple[str, ...], admin: str, as_json: bool) -> No
         return
     tree = Tree(url, highlight=False, guide_style="dim")
     _grow(tree, told)
-    Console(highlight=False).print(tree, soft_wrap=True)
+    Console(highlight=False).print(tree)
 
 
 def _grow(tree: Tree, told: Any) -> None:
-    """Hang nested JSON values into the tree, one line a scalar."""
-    pairs = told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ()
-    for name, value in pairs:
+    """Hang nested JSON values into the tree, one line a scalar, a list of scalars or a field line."""
+    for name, value in told.items():
         label = str(name).replace("_", " ")
-        if isinstance(value, dict | list) and value:
+        if isinstance(value, dict) and value:
             _grow(tree.add(_plain(f"{label}:")), value)
+        elif isinstance(value, list) and value and isinstance(value[0], list):
+            branch = tree.add(_plain(f"{label}:"))
+            for line in value:
+                branch.add(_plain(": ".join(map(str, line))))
+        elif isinstance(value, list) and value:
+            tree.add(_plain(f"{label}: {', '.join(map(_shown, value))}"))
         else:
             tree.add(_plain(f"{label}: {_shown(value)}"))
 

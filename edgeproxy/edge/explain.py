@@ -60,7 +60,7 @@ async def explain(
         soft_purged=found.soft_purged,
         vary_miss=found.stored is None and found.others,
     )
-    return told | _stored(found, route, clock.wall()) | _decision(decision)
+    return told | _decision(decision) | _stored(found, route, clock.wall())
 
 
 def _stored(found: Found, route: Route, now: float) -> dict[str, Any]:

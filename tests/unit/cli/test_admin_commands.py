@@ -144,7 +144,8 @@ def test_an_admin_url_of_another_kind_is_wrong_usage() -> None:
 def test_explain_passes_url_and_fields_and_shows_a_tree(node: Node) -> None:
     node.answer = {
         "route": "pages",
-        "stored": [{"tier": "memory", "tags": []}],
+        "tags": ["a", "b"],
+        "fields": [["Content-Type", "text/html"]],
         "freshness": {"lifetime": 60.0, "source": "max-age"},
         "would_hit": True,
         "note": "[not markup]",
@@ -155,7 +156,8 @@ def test_explain_passes_url_and_fields_and_shows_a_tree(node: Node) -> None:
     assert node.calls[0][1] == "/explain?url=http%3A%2F%2Fa%2F%3Fx%3D1%26y%3D2&header=Accept-Language%3A+de"
     for line in (
         "route: pages",
-        "tier: memory",
+        "tags: a, b",
+        "Content-Type: text/html",
         "lifetime: 60.0",
         "would hit: yes",
         "note: [not markup]",

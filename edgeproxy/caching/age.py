@@ -20,7 +20,9 @@ def age_value(fields: Fields) -> int:
     if not lines:
         return 0
     first = lines[0].partition(b",")[0].strip(b" \t")
-    return min(int(first), MAX_SECONDS) if first.isdigit() and len(first) <= 20 else 0
+    if not first.isdigit():
+        return 0
+    return min(int(first), MAX_SECONDS) if len(first) <= 20 else MAX_SECONDS
 
 
 def date_value(fields: Fields, response_time: float) -> float:

@@ -25,7 +25,11 @@ PENDING = 3
 @click.option("--prefix", "prefixes", multiple=True, metavar="P", help="All URLs that begin so.")
 @click.option("--host", "hosts", multiple=True, metavar="H", help="All of this host.")
 @click.option("--everything", is_flag=True, help="All that is stored.")
-@click.option("--soft", is_flag=True, help="Make stale instead of removing: the next request validates.")
+@click.option(
+    "--soft",
+    is_flag=True,
+    help="Make stale instead of removing: validated next, or served once more while it is (stale windows).",
+)
 @click.option("--wait", metavar="DURATION", help="How long to wait for the other nodes; 2s by default.")
 @admin_options
 def purge(

@@ -16,10 +16,13 @@ from edgeproxy.edge.deliver import How
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
 from edgeproxy.edge.lookup import NOTHING, Lookup
-from edgeproxy.edge.outgoing import CONDITIONALS, hops_left, upgrade_of
+from edgeproxy.edge.outgoing import CONDITIONALS, end_to_end, hops_left, upgrade_of
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.request import Plan, Request
-from edgeproxy.errors import BadRequest, EdgeProxyError, NotStored
+from edgeproxy.errors import BadRequest, EdgeProxyError, NotStored, Source
+
+TELL_EVERY = 10.0
+"""Seconds between two log lines about the same kind of failure of an upstream."""
 
 _log = logging.getLogger("edgeproxy.edge")
 
@@ -41,6 +44,7 @@ class Cycle:
         self._forwarder = forwarder
         self._ledger = ledger
         self._clock = clock
+        self._told: dict[tuple[str, str], float] = {}  # until when, by upstream and kind of error
 
     def __repr__(self) -> str:
         return f"<Cycle {self._lookup!r} {self._forwarder!r}>"
@@ -54,6 +58,7 @@ class Cycle:
         except EdgeProxyError as error:
             note.outcome = Outcome.ERROR
             note.reason = error.proxy_error
+            self._tell(error, note)
             plan.deliver.error(out, error, self._clock.wall())
         except asyncio.CancelledError:
             out.abort()
@@ -66,6 +71,15 @@ class Cycle:
             if not out.done.done() and not out.gone:
                 await out.done
             self._ledger.finished(out, out.status or 499, note)
+
+    def _tell(self, error: EdgeProxyError, note: Note) -> None:
+        """Log what an origin did, which its clients are not told; each kind now and then."""
+        if error.source is not Source.UPSTREAM:
+            return
+        kind, now = (note.upstream, error.proxy_error), self._clock.monotonic()
+        if now >= self._told.get(kind, 0.0):
+            self._told[kind] = now + TELL_EVERY
+            _log.warning("upstream %s: %s (%s)", note.upstream, error, error.proxy_error)
 
     async def _serve(self, out: Downstream, plan: Plan, note: Note) -> None:
         head = out.head
@@ -82,12 +96,13 @@ class Cycle:
             return
         upstream = plan.upstreams[route.upstream or ""]
         note.upstream = upstream.name
+        upgrade = upgrade_of(out)
+        head = out.head = end_to_end(head)
         request = Request(out, plan, route, upstream, note)
         if hops_left(head) == 0:
             note.outcome = Outcome.BYPASS
             plan.deliver.final_recipient(out, self._clock.wall())
             return
-        upgrade = upgrade_of(out)
         with_body = out.body is not None and head.method in (b"GET", b"HEAD")
         if route.policy.enabled and upgrade is None and not with_body:
             await self._cached(request)

@@ -19,6 +19,7 @@ from edgeproxy.caching.freshness import freshness_lifetime
 from edgeproxy.caching.key import cache_key
 from edgeproxy.clock import Clock
 from edgeproxy.edge.lookup import Found, Lookup
+from edgeproxy.edge.outgoing import end_to_end
 from edgeproxy.edge.request import Plan
 from edgeproxy.edge.routing import Route
 from edgeproxy.wire.fields import Fields, RawField
@@ -34,7 +35,7 @@ async def explain(
     Raises BadRequest for a malformed URL. Leaves no trace in eviction, tiers and counts.
     """
     target = parse_uri(url)
-    head = RequestHead(b"GET", target, 1, Fields(fields), target.origin_form)
+    head = end_to_end(RequestHead(b"GET", target, 1, Fields(fields), target.origin_form))
     route = plan.router.match(target, b"GET")
     told: dict[str, Any] = {"url": _text(target.uri), "route": route.name if route is not None else None}
     if route is None:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.edge.routing import Route
-from edgeproxy.errors import EdgeProxyError
+from edgeproxy.errors import EdgeProxyError, Source
 from edgeproxy.wire.dates import format_date
 from edgeproxy.wire.fields import Fields, RawField
 from edgeproxy.wire.heads import ResponseHead
@@ -88,6 +88,8 @@ class Heads:
         text = str(error) or _REASONS.get(error.status, b"error").decode()
         if error.status >= 500 and error.source == "internal":
             text = "internal error"
+        elif error.source is Source.UPSTREAM:
+            text = error.proxy_error.replace("_", " ")  # what it says beyond that names the origin
         body = b"%d %s: %s\n" % (error.status, reason_of(error.status), text.encode("utf-8", "replace"))
         lines: list[RawField] = [
             (b"Date", format_date(now)),

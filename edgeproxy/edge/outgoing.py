@@ -14,7 +14,7 @@ from edgeproxy.errors import LoopDetected
 from edgeproxy.upstream.ports import OriginRequest, RequestBody
 from edgeproxy.wire.fields import RawField
 from edgeproxy.wire.heads import RequestHead
-from edgeproxy.wire.hop_by_hop import strip_hop_by_hop
+from edgeproxy.wire.hop_by_hop import HOP_BY_HOP, strip_hop_by_hop
 
 CONDITIONALS = frozenset(
     (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range")
@@ -31,10 +31,24 @@ _OURS = frozenset(
     )
 )
 _UNTRUSTED = _OURS | {b"x-request-id"}
+_IDENTITY = frozenset((b"x-real-ip", b"true-client-ip"))
 _TRACE = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _TRACEPARENT = re.compile(rb"00" + _TRACE + rb"|(?!00|ff)[0-9a-f]{2}" + _TRACE + rb"(?:-.*)?")
 _H2C = re.compile(rb"(?:^|[\s,])h2c?(?:$|[\s,;/])", re.IGNORECASE)
 _PLAIN_NODE = re.compile(rb"[0-9.]+")
+
+
+def _speaks_for_another(name: bytes) -> bool:
+    """Whether a field says where a request came from, or is read for one that does or that frames it.
+
+    CGI and its heirs take `_` for `-`. What an untrusted client says there would end up in stored
+    responses.
+    """
+    if b"_" in name:
+        name = name.replace(b"_", b"-")
+        if name in _UNTRUSTED or name in HOP_BY_HOP:
+            return True
+    return name.startswith(b"x-forwarded-") or name in _IDENTITY
 
 
 class Outgoing:
@@ -79,6 +93,8 @@ class Outgoing:
         edits = route.request_edits
         dropped = out.union(drop, edits.drop)
         lines = [line for line in strip_hop_by_hop(head.fields).raw if line[0].lower() not in dropped]
+        if not client.trusted:
+            lines = [line for line in lines if not _speaks_for_another(line[0].lower())]
         ours: list[RawField] = [(b"Via", self._via[head.minor]), (b"CDN-Loop", self._node)]
         self._forwarding(ours, head, client)
         self._tracing(lines, ours, head, client)
@@ -186,3 +202,11 @@ def upgrade_of(downstream: Downstream) -> bytes | None:
         return None  # what would flow then passes no rule of ours
     options = (head.fields.get(b"connection") or b"").lower()
     return value if b"upgrade" in {option.strip() for option in options.split(b",")} else None
+
+
+def end_to_end(head: RequestHead) -> RequestHead:
+    """The request as origins see it: whoever keys by a field must see it as the origin did or not at all."""
+    fields = strip_hop_by_hop(head.fields)
+    if fields is head.fields:
+        return head
+    return RequestHead(head.method, head.target, head.minor, fields, head.raw_target)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from edgeproxy.server.exchange import Exchange
     from edgeproxy.server.protocol import ClientConnection
 
+PARTING_RATE = 64 * 1024 * 1024
+"""Bytes after the last answer that cost a connection a second of its farewell."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -127,6 +130,12 @@ class Listening:
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)
         return bool(poll.poll(0))
+
+    def parting(self, connection: "ClientConnection", size: int) -> None:
+        """Bytes after the last answer: read past everyone, but what comes fast gets less time."""
+        connection.deadline -= size / PARTING_RATE
+        if connection.phase is Phase.FAREWELL and connection.deadline < self.now:
+            connection.close()
 
     def forget(self, connection: "ClientConnection") -> None:
         """Count a connection out; again does nothing."""

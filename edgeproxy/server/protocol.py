@@ -139,6 +139,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _receive(self, data: bytes) -> None:
         if self.phase is Phase.CLOSED or self.phase is Phase.FAREWELL:
+            self._listening.parting(self, len(data))
             return
         exchange = self.exchange
         if exchange is not None and exchange.body is not None and exchange.body.wants_more():
@@ -355,7 +356,6 @@ class ClientConnection(asyncio.Protocol):
         if self.phase is Phase.IDLE and not self._intake and not self._listening.waiting(self._transport):
             self.close()
         elif self.phase is Phase.FRESH:
-            # Its request may be under way still.
             self.deadline = min(self.deadline, self._listening.now + self._listening.limits.linger_timeout)
 
     def farewell(self) -> None:

@@ -54,7 +54,7 @@ def _rows() -> tuple[Metric, ...]:
             "edgeproxy_request_duration_seconds",
             histogram,
             ("route", "outcome"),
-            "Time from a request's first byte to its answer's last.",
+            "Time from a request's first byte to its answer's last; instant hits in memory count as 0.",
             buckets=DURATION_BUCKETS,
         ),
         Metric(

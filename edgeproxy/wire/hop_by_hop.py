@@ -23,7 +23,7 @@ HOP_BY_HOP = frozenset(
 
 # Nominating these, a client could strip what decides over caching, access or routing.
 _NOT_NOMINABLE = frozenset(
-    b"age authorization cache-control cache-groups cdn-cache-control content-encoding content-length"
+    b"age authorization cache-control cache-groups cdn-cache-control cdn-loop content-encoding content-length"
     b" content-location content-range content-type cookie date etag expires forwarded host if-match"
     b" if-modified-since if-none-match if-range if-unmodified-since last-modified location max-forwards"
     b" origin pragma range set-cookie surrogate-control trailer transfer-encoding vary via"

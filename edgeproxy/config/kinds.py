@@ -38,7 +38,6 @@ def context_of(info: ValidationInfo | SerializationInfo) -> Mapping[str, Any]:
 _plain = BeforeValidator(as_plain)
 Flag = Annotated[bool, _plain]
 Count = Annotated[int, _plain]
-Text = str
 
 
 # --- quantities -------------------------------------------------------------------

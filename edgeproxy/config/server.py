@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationInfo, WithJsonSchema
 
-from edgeproxy.config.addresses import is_loopback, split_address
+from edgeproxy.config.addresses import split_address
 from edgeproxy.config.base import Settings
 from edgeproxy.config.kinds import (
     TOKEN,
@@ -181,11 +181,6 @@ class Admin(Settings):
     def port(self) -> int:
         """Port number; 0: any free one."""
         return split_address(self.listen)[1]
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine reaches the admin API."""
-        return is_loopback(self.host)
 
 
 def _access(value: Any) -> Any:

@@ -5,7 +5,7 @@ Must not know when a stored response would do instead.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 from edgeproxy.caching import decide
@@ -25,7 +25,7 @@ from edgeproxy.edge.request import Request
 from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.errors import BadResponse, EdgeProxyError, UpstreamError
 from edgeproxy.upstream.ports import OriginRequest
-from edgeproxy.wire.heads import RequestHead, ResponseHead
+from edgeproxy.wire.heads import ResponseHead
 
 REGROUPS = 3
 """So often a follower may turn out to want another variant before it fetches for itself."""
@@ -129,6 +129,7 @@ class Forwarder:
             fill.on_end(None)  # what flows from now on is nobody's response
         else:
             self._grow(request, fill, collapsed=False)
+            fill.settle()
 
     # --- together
 
@@ -229,7 +230,7 @@ class Forwarder:
             return
         head = request.head
         if head.method != b"GET":
-            head = RequestHead(b"GET", head.target, head.minor, head.fields, head.raw_target)
+            head = replace(head, method=b"GET")
         fill = self.fetcher.begin(
             request.key,
             head,
@@ -250,7 +251,7 @@ class Forwarder:
         head = request.head
         fields = normalised_fields(head, request.route.policy)
         if fields is not head.fields:
-            head = RequestHead(head.method, head.target, head.minor, fields, head.raw_target)
+            head = replace(head, fields=fields)
         add = conditional_fields(validated) if validated is not None else ()
         return request.plan.outgoing.request(
             head, request.out.client, request.route, drop=CONDITIONALS, add=add, method=method
@@ -270,7 +271,6 @@ class Forwarder:
             else:
                 note.outcome = Outcome.COLLAPSED if collapsed else Outcome.VALIDATED
             self._from_stored(request, decision, fill.head.status, collapsed)
-            fill.settle()
         else:
             note.outcome = Outcome.COLLAPSED if collapsed else Outcome.MISS
             self._grow(request, fill, collapsed=collapsed)
@@ -285,7 +285,6 @@ class Forwarder:
             detail=request.note.reason,
         )
         request.plan.deliver.growing(request.out, fill, how, self._clock.wall())
-        fill.settle()
 
     def _from_stored(
         self, request: Request, decision: Freshen | UseStale, status: int | None, collapsed: bool

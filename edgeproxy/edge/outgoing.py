@@ -7,6 +7,7 @@ Edge Architecture Specification (Surrogate-Capability).
 import random
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from edgeproxy.edge.ports import Client, Downstream
 from edgeproxy.edge.routing import Route
@@ -207,6 +208,4 @@ def upgrade_of(downstream: Downstream) -> bytes | None:
 def end_to_end(head: RequestHead) -> RequestHead:
     """The request as origins see it: whoever keys by a field must see it as the origin did or not at all."""
     fields = strip_hop_by_hop(head.fields)
-    if fields is head.fields:
-        return head
-    return RequestHead(head.method, head.target, head.minor, fields, head.raw_target)
+    return head if fields is head.fields else replace(head, fields=fields)

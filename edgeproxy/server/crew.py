@@ -172,13 +172,6 @@ class Crew:
             out[seat.index] = answer
         return out
 
-    async def ask_one(self, name: str, *args: Any, timeout: float) -> Any:
-        """Ask any worker that serves. Raises ControlError."""
-        seat = next(iter(self.serving), None)
-        if seat is None or seat.process is None:
-            raise ControlError("no worker serves at the moment")
-        return await seat.process.channel.call(name, *args, timeout=timeout)
-
     def tell(self, name: str, *args: Any) -> None:
         """Tell every worker that serves, or would if it were not late."""
         for seat in self.seats:

@@ -157,11 +157,6 @@ class MemoryTier:
 
     # --- look-up ----------------------------------------------------------------
 
-    @staticmethod
-    def touch(node: Node) -> None:
-        """Note a hit: the policy spares the node once. `node.visited = True` does the same."""
-        node.visited = True
-
     def nodes(self) -> list[Node]:
         """All live nodes, in no order; for explain and tests, linear in their number."""
         return [node for primary in self._primaries.values() for node in primary.variants.values()]

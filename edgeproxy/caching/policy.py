@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+REQUEST_DIRECTIVES = frozenset(
+    {b"max-age", b"min-fresh", b"max-stale", b"no-cache", b"no-store", b"only-if-cached"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
@@ -37,5 +41,13 @@ class CachePolicy:
     ] = ()  # field -> accepted values, by preference
     max_variants: int = 64
     heuristic: bool = True
+    adaptive: tuple[float, float] | None = None  # shortest and longest learnt lifetime
+    no_vary_search: bool = True
+    request_directives: frozenset[bytes] = REQUEST_DIRECTIVES
+    compress: tuple[bytes, ...] = ()  # content codings, by preference
+    compress_types: tuple[bytes, ...] = ()  # `text/*` is every subtype
+    compress_min_size: int = 1024
+    slice_size: int = 0  # 0: whole
+    esi: bool = False
     show_key: bool = False
     show_detail: bool = False

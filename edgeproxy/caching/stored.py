@@ -26,7 +26,8 @@ class StoredResponse:
 
     `key` is the primary cache key; `variant` the digest of `selecting` (empty without Vary);
     times are wall seconds; `body` is in segments that joined are `size` bytes long;
-    `origin_seconds` is what the origin took, credited to each hit.
+    `origin_seconds` is what the origin took, credited to each hit; `learnt` the lifetime in seconds
+    that validations taught (0: none yet); `coded_here` says that its content coding is this cache's work.
     """
 
     key: bytes
@@ -44,3 +45,5 @@ class StoredResponse:
     stamp: Stamp = field(default_factory=Stamp)
     origin_seconds: float = 0.0
     request_authorized: bool = False
+    learnt: float = 0.0
+    coded_here: bool = False

@@ -117,6 +117,14 @@ Share = Annotated[
     _text_schema(f"{_NUMBER}%", "20%"),
 ]
 
+Rate = Annotated[
+    float,
+    BeforeValidator(_quantity(units.parse_rate, "100/s")),
+    PlainSerializer(_human(units.format_rate)),
+    Unit(units.format_rate),
+    _text_schema(f"{_NUMBER}/ ?(s|m|h)", "100/s", "30/m"),
+]
+
 
 def _size_or_none(value: object, info: ValidationInfo) -> object:
     return 0 if value == "none" else value

@@ -10,6 +10,8 @@ from pydantic import Field, StringConstraints
 from edgeproxy.config.base import Settings
 from edgeproxy.config.mask import masked
 from edgeproxy.config.routes import (
+    Adaptive,
+    Esi,
     HeaderEdits,
     Key,
     KeyQuery,
@@ -43,12 +45,14 @@ from edgeproxy.config.upstreams import (
 )
 
 __all__ = [
+    "Adaptive",
     "Admin",
     "Cache",
     "CacheStatusSettings",
     "Config",
     "Disk",
     "Ejection",
+    "Esi",
     "HeaderEdits",
     "HealthCheck",
     "Key",

@@ -5,7 +5,7 @@ Knows no upstream's settings. Each key's default, unit and sentence stand here a
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edgeproxy.config.base import Settings
 from edgeproxy.config.kinds import (
@@ -19,6 +19,7 @@ from edgeproxy.config.kinds import (
     MaybeSize,
     MaybeText,
     OneOrMany,
+    Rate,
     Share,
     Size,
     refuse,
@@ -32,6 +33,7 @@ from edgeproxy.config.patterns import (
     QueryGlob,
     RedirectTo,
 )
+from edgeproxy.config.scalars import as_plain
 
 HeaderNames = Annotated[tuple[HeaderName, ...], Field(strict=False)]
 
@@ -119,6 +121,22 @@ class Vary(Settings):
     )
 
 
+class Adaptive(Settings):
+    """Freshness lifetimes learnt from how often validation found a response changed."""
+
+    min: Duration = Field(default=10.0, gt=0, description="The lifetime to begin with, and the shortest.")
+    max: Duration = Field(default=3600.0, gt=0, description="The longest lifetime that is learnt.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Adaptive":
+        if self.min > self.max:
+            refuse("`min` is longer than `max`", "write the shorter one as `min`")
+        return self
+
+
+RequestDirective = Literal["max-age", "min-fresh", "max-stale", "no-cache", "no-store", "only-if-cached"]
+
+
 class RouteCache(Settings):
     """How this route's responses are cached."""
 
@@ -148,6 +166,9 @@ class RouteCache(Settings):
     heuristic: Flag = Field(
         default=True, description="A tenth of the age since Last-Modified where nothing else is said."
     )
+    adaptive: Adaptive | None = Field(
+        default=None, description="Where nobody says a lifetime: learnt from validations. Not set: off."
+    )
     max_object_size: Size = Field(
         default=16 * 2**20, ge=0, description="Larger responses pass without being stored."
     )
@@ -165,10 +186,39 @@ class RouteCache(Settings):
         default=("Surrogate-Key", "Cache-Tag", "Cache-Groups"),
         description="Response fields that carry tags; all but Cache-Groups are taken away towards clients.",
     )
+    no_vary_search: Flag = Field(
+        default=True,
+        description="Honour No-Vary-Search: queries that the origin calls equal share a response.",
+    )
+    request_directives: Annotated[tuple[RequestDirective, ...], Field(strict=False)] = Field(
+        default=("max-age", "min-fresh", "max-stale", "no-cache", "no-store", "only-if-cached"),
+        description="Cache-Control directives of requests that count; the others are as good as absent.",
+    )
+    forced_refreshes: Rate = Field(
+        default=100.0,
+        ge=0,
+        description="So often may requests' no-cache, max-age and min-fresh send a fresh response's "
+        "request to the origin (the whole node, this route); beyond, it is served from the store.",
+    )
     collapse: Flag = Field(default=True, description="Requests for the same response wait for one fetch.")
     collapse_timeout: Duration = Field(
         default=10.0, gt=0, description="How long they wait before they fetch themselves."
     )
+
+
+def _esi(value: object) -> object:
+    value = as_plain(value)
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
+class Esi(Settings):
+    """Edge Side Includes: pages put together of fragments, each cached by its own policy."""
+
+    max_depth: Count = Field(default=3, ge=1, le=10, description="Fragments within fragments.")
+    max_includes: Count = Field(default=64, ge=1, le=1000, description="Fragments of one page, in all.")
+
+
+MediaType = Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/(\*|[a-z0-9.+-]+)$")]
 
 
 class Route(Settings):
@@ -199,5 +249,35 @@ class Route(Settings):
     )
     max_body_size: MaybeSize = Field(
         default=None, description="Of a request's body. Not set: the server's limit."
+    )
+    slice: MaybeSize = Field(
+        default=None,
+        ge=4096,
+        description="Fetch and store large responses in aligned pieces of this size. Not set: whole.",
+    )
+    compress: Annotated[tuple[Literal["zstd", "br", "gzip"], ...], Field(strict=False)] = Field(
+        default=(), description="Content codings for what the origin sends uncompressed, by preference."
+    )
+    compress_types: Annotated[tuple[MediaType, ...], Field(strict=False)] = Field(
+        default=(
+            "text/*",
+            "application/json",
+            "application/javascript",
+            "application/xml",
+            "application/wasm",
+            "application/manifest+json",
+            "application/ld+json",
+            "application/rss+xml",
+            "application/atom+xml",
+            "image/svg+xml",
+        ),
+        description="Media types that are compressed.",
+    )
+    compress_min_size: Size = Field(default=1024, ge=0, description="Smaller bodies are not compressed.")
+    esi: Annotated[Esi | None, BeforeValidator(_esi)] = Field(
+        default=None, description="Process Edge Side Includes in its pages; `true` for the defaults."
+    )
+    early_hints: Flag = Field(
+        default=False, description="Send a stored response's Link ahead, as 103, while the origin is asked."
     )
     cache: RouteCache = Field(default=RouteCache(), description="How its responses are cached.")

@@ -1,4 +1,4 @@
-"""Durations, sizes and shares as people write them, and back.
+"""Durations, sizes, shares and rates as people write them, and back.
 
 Knows no YAML and no model.
 """
@@ -7,6 +7,7 @@ import re
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_RATES = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _NUMBER_UNIT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)[ ]?([A-Za-z%µ]*)", re.ASCII)
 
 MAX_SECONDS = 3650 * 86400.0
@@ -67,6 +68,17 @@ def parse_share(text: str) -> float:
     return float(number) / 100
 
 
+def parse_rate(text: str) -> float:
+    """Times a second of `200/s` or `30/m`. Raises UnitError."""
+    number, slash, unit = text.partition("/")
+    if not slash or not re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", number.strip(), re.ASCII):
+        raise UnitError("not a rate", "write a number and a unit, as 100/s or 30/m")
+    seconds = _RATES.get(unit.strip())
+    if seconds is None:
+        raise UnitError(f"{unit.strip()!r} is no unit of a rate", "write /s, /m or /h")
+    return float(number) / seconds
+
+
 def format_duration(seconds: float) -> str:
     """The shortest text that `parse_duration` reads back as the same seconds."""
     if seconds == 0:
@@ -88,6 +100,15 @@ def format_size(size: int) -> str:
         if size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
     return f"{size}B"
+
+
+def format_rate(rate: float) -> str:
+    """The text that `parse_rate` reads back as the same rate."""
+    for unit, seconds in _RATES.items():
+        count = rate * seconds
+        if count == int(count):
+            return f"{int(count)}/{unit}"
+    return f"{rate:.9f}/s"
 
 
 def format_share(share: float) -> str:

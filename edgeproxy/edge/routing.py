@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeproxy.caching.key import cache_key
 from edgeproxy.caching.policy import CachePolicy, KeyPolicy
-from edgeproxy.config.model import Config, HeaderEdits, RouteCache
+from edgeproxy.config.model import Config, Esi, HeaderEdits
 from edgeproxy.config.model import Route as RouteSettings
 from edgeproxy.errors import BadRequest
 from edgeproxy.wire.fields import Fields, RawField
@@ -72,6 +72,9 @@ class Route:
     rewrite: bytes | None = None
     request_edits: Edits = Edits()
     response_edits: Edits = Edits()
+    forced_refreshes: float = 100.0  # a second, of the whole node
+    early_hints: bool = False
+    esi: Esi | None = None
 
     def matches(self, target: Target, method: bytes) -> PathPattern | None:
         """The path pattern that takes the request, or None."""
@@ -155,7 +158,7 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
         paths=tuple(_path(path) for path in match.path),
         methods=frozenset(method.encode() for method in match.methods),
         upstream=settings.upstream,
-        policy=compile_policy(cache, name, show_key, show_detail),
+        policy=compile_policy(settings, name, show_key, show_detail),
         collapse=cache.collapse,
         collapse_timeout=cache.collapse_timeout,
         max_body_size=settings.max_body_size,
@@ -165,11 +168,16 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
         rewrite=settings.rewrite.encode() if settings.rewrite is not None else None,
         request_edits=_edits(settings.request_headers),
         response_edits=Edits(edits.drop | stripped, edits.add),
+        forced_refreshes=cache.forced_refreshes,
+        early_hints=settings.early_hints,
+        esi=settings.esi,
     )
 
 
-def compile_policy(cache: RouteCache, name: str, show_key: bool, show_detail: bool) -> CachePolicy:
+def compile_policy(settings: RouteSettings, name: str, show_key: bool, show_detail: bool) -> CachePolicy:
     """A route's cache settings as the pure functions want them."""
+    cache = settings.cache
+    adaptive = cache.adaptive
     query = cache.key.query
     return CachePolicy(
         enabled=cache.enabled,
@@ -197,6 +205,14 @@ def compile_policy(cache: RouteCache, name: str, show_key: bool, show_detail: bo
         ),
         max_variants=cache.max_variants,
         heuristic=cache.heuristic,
+        adaptive=None if adaptive is None else (adaptive.min, adaptive.max),
+        no_vary_search=cache.no_vary_search,
+        request_directives=frozenset(_lower(cache.request_directives)),
+        compress=tuple(coding.encode() for coding in settings.compress),
+        compress_types=tuple(media.encode() for media in settings.compress_types),
+        compress_min_size=settings.compress_min_size,
+        slice_size=settings.slice or 0,
+        esi=settings.esi is not None,
         show_key=show_key,
         show_detail=show_detail,
     )

@@ -28,6 +28,8 @@ class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
     local: int
     origin_seconds: float
     request_authorized: bool
+    learnt: float = 0.0
+    coded_here: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -54,6 +56,8 @@ def pack(stored: StoredResponse) -> bytes:
             stamp.local,
             stored.origin_seconds,
             stored.request_authorized,
+            stored.learnt,
+            stored.coded_here,
         )
     )
     # A copy of the right size: the encoder shrinks a larger block in place, and what it gives back lies
@@ -80,4 +84,6 @@ def unpack(packed: bytes, key: bytes, variant: bytes, body: tuple[bytes, ...]) -
         Stamp(head.log, head.position, head.run, head.local),
         head.origin_seconds,
         head.request_authorized,
+        head.learnt,
+        head.coded_here,
     )

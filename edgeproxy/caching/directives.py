@@ -18,6 +18,9 @@ _MEMBER = re.compile(
     rb'(?:=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"[ \t]*(?=,|\Z)|(?P<plain>[^,]*)))?[^,]*'
 )
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+REQUEST_DIRECTIVES = frozenset(
+    {b"max-age", b"min-fresh", b"max-stale", b"no-cache", b"no-store", b"only-if-cached"}
+)
 _MEMOISED_LENGTH = 256  # bounds the memory of the memo: clients choose the values
 
 
@@ -56,6 +59,7 @@ class Directives:
 
 
 NONE = Directives({})
+_NO_CACHE = Directives({b"no-cache": (None,)})
 
 
 def parse(value: bytes | None) -> Directives:
@@ -65,13 +69,22 @@ def parse(value: bytes | None) -> Directives:
     return _memoised(value) if len(value) <= _MEMOISED_LENGTH else _parse(value)
 
 
-def of_request(fields: Fields) -> Directives:
-    """What a request asks of caches; `Pragma: no-cache` counts without Cache-Control (RFC 9111 §5.4)."""
+def of_request(fields: Fields, honoured: frozenset[bytes] = REQUEST_DIRECTIVES) -> Directives:
+    """What a request asks of caches; `Pragma: no-cache` counts without Cache-Control (RFC 9111 §5.4).
+
+    Of the directives that RFC 9111 §5.2.1 knows, only those that are `honoured`.
+    """
     value = fields.get(b"cache-control")
     if value is not None:
-        return parse(value)
-    pragma = parse(fields.get(b"pragma"))
-    return Directives({b"no-cache": (None,)}) if b"no-cache" in pragma else NONE
+        asked = parse(value)
+    elif b"pragma" in fields and b"no-cache" in parse(fields.get(b"pragma")):
+        asked = _NO_CACHE
+    else:
+        return NONE
+    ignored = REQUEST_DIRECTIVES - honoured
+    if not ignored or ignored.isdisjoint(asked.arguments):
+        return asked
+    return Directives({name: found for name, found in asked.arguments.items() if name not in ignored})
 
 
 def _parse(value: bytes) -> Directives:

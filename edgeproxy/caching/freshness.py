@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from zlib import crc32
 
+from edgeproxy.caching.adaptive import bounded
 from edgeproxy.caching.age import date_value
 from edgeproxy.caching.directives import MAX_SECONDS
 from edgeproxy.caching.policy import CachePolicy
@@ -19,8 +20,8 @@ from edgeproxy.wire.heads import ResponseHead
 HEURISTIC_FRACTION = 0.1
 HEURISTIC_MAX = 86400.0
 
-# RFC 9110 §15.1; 206 is not among them because parts are not stored.
-HEURISTICALLY_CACHEABLE = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
+# RFC 9110 §15.1
+HEURISTICALLY_CACHEABLE = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
 # What `negative_ttl` is for. Errors that depend on who asks or how (400, 401, 403, 405, 429...) are left
 # out: kept without the origin's word, one client's bad request would be everybody's answer.
 NEGATIVE = frozenset({404, 410, 451, 500, 502, 503, 504})
@@ -36,6 +37,7 @@ class LifetimeSource(StrEnum):
     EXPIRES = "expires"
     NEGATIVE_TTL = "negative_ttl"
     DEFAULT_TTL = "default_ttl"
+    ADAPTIVE = "adaptive"
     HEURISTIC = "heuristic"
     NONE = "none"
 
@@ -57,7 +59,7 @@ def freshness_lifetime(
     """
     if isinstance(response, ResponseHead):
         return _lifetime(response.status, response.fields, policy, response_time)
-    lifetime = _lifetime(response.status, response.fields, policy, response.response_time)
+    lifetime = _lifetime(response.status, response.fields, policy, response.response_time, response.learnt)
     if not policy.jitter:
         return lifetime
     # By the key alone, so that every node and restart comes to the same.
@@ -80,7 +82,9 @@ def explicit_lifetime(fields: Fields, bound: Binding, response_time: float) -> L
     return Lifetime(_bounded(seconds_left), LifetimeSource.EXPIRES)
 
 
-def _lifetime(status: int, fields: Fields, policy: CachePolicy, response_time: float) -> Lifetime:
+def _lifetime(
+    status: int, fields: Fields, policy: CachePolicy, response_time: float, learnt: float = 0.0
+) -> Lifetime:
     bound = binding(fields, policy)
     explicit = explicit_lifetime(fields, bound, response_time)
     cacheable = status in HEURISTICALLY_CACHEABLE
@@ -93,6 +97,8 @@ def _lifetime(status: int, fields: Fields, policy: CachePolicy, response_time: f
         return Lifetime(_bounded(policy.negative_ttl), LifetimeSource.NEGATIVE_TTL)
     if cacheable and status < 400 and policy.default_ttl is not None:
         return Lifetime(_bounded(policy.default_ttl), LifetimeSource.DEFAULT_TTL)
+    if cacheable and status < 400 and policy.adaptive is not None:
+        return Lifetime(bounded(learnt, policy), LifetimeSource.ADAPTIVE)
     if policy.heuristic and (cacheable or b"public" in bound.directives):
         return _heuristic(fields, response_time)
     return Lifetime(0.0, LifetimeSource.NONE)

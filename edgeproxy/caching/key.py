@@ -10,6 +10,8 @@ from functools import lru_cache
 from edgeproxy.caching.policy import KeyPolicy
 from edgeproxy.wire.target import Target
 
+PIECE = b"\n"
+
 
 def cache_key(target: Target, key_policy: KeyPolicy) -> bytes:
     """The key of every response for `target`, whatever the method, scheme and host included."""
@@ -19,6 +21,11 @@ def cache_key(target: Target, key_policy: KeyPolicy) -> bytes:
     prefix = target.scheme + b"://" + target.authority + target.path
     query = _under(query, key_policy)
     return prefix if query is None else prefix + b"?" + query
+
+
+def part_key(key: bytes, piece: bytes) -> bytes:
+    """The key of a piece of what `key` names, purged with it; no key of a whole has the separator."""
+    return key + PIECE + piece
 
 
 def _under(query: bytes, key_policy: KeyPolicy) -> bytes | None:

@@ -9,6 +9,7 @@ from edgeproxy.caching.freshness import Lifetime
 from edgeproxy.caching.reasons import Fwd, Reason
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.wire.fields import RawField
+from edgeproxy.wire.heads import ResponseHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,25 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Complete(Store):
+    """Relay and store the whole that the answer, a part, makes with the stored one (RFC 9111 §3.4).
+
+    `head` is the whole's; its body is `before`, the answer's, `after`.
+    """
+
+    head: ResponseHead
+    before: tuple[bytes, ...]
+    after: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The answer is right, and no answer to this client: ask again, as the client did."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Relay:
     """Relay the answer only. `drop`: what was validated is known to be outdated and goes."""
 
@@ -115,5 +135,5 @@ class Fail:
 
 
 OnRequest = UseStored | UseStaleAndRevalidate | Validate | Forward | OnlyIfCachedMiss
-OnResponse = Store | Relay | Freshen | UseStale | Unusable
+OnResponse = Store | Again | Relay | Freshen | UseStale | Unusable
 OnFailure = UseStale | Fail

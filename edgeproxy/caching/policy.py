@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-REQUEST_DIRECTIVES = frozenset(
-    {b"max-age", b"min-fresh", b"max-stale", b"no-cache", b"no-store", b"only-if-cached"}
-)
+from edgeproxy.caching.directives import REQUEST_DIRECTIVES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Parts of a whole stored body: which are asked for, and how they are written.
+"""Parts of a stored body, itself a whole or a part: which are asked for, and how they are written.
 
 Must not know freshness or other preconditions (`preconditions` come first). RFC 9110 §13.1.5, §14.
 """
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from edgeproxy.caching.parts import part_of
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.caching.validation import entity_tag
 from edgeproxy.wire.dates import parse_date
@@ -67,7 +68,8 @@ def select_ranges(request: RequestHead, stored: StoredResponse, now: float | Non
     as absent (§14.2).
     """
     value = request.fields.get(b"range")
-    if value is None or request.method != b"GET" or stored.status != 200:
+    part = part_of(stored)
+    if value is None or request.method != b"GET" or (stored.status != 200 and part is None):
         return _WHOLE
     if not if_range_holds(request, stored, now):
         return _WHOLE
@@ -78,7 +80,26 @@ def select_ranges(request: RequestHead, stored: StoredResponse, now: float | Non
     specs = [spec for spec in specs if spec]
     if not specs or len(specs) > MAX_SPECS:
         return _WHOLE
-    return _satisfy(specs, stored.size)
+    return _satisfy(specs, size_of(stored))
+
+
+def answers(request: RequestHead, stored: StoredResponse, now: float | None = None) -> bool:
+    """Whether what is stored is all that `request` asks for: a whole always is, a part for its ranges.
+
+    A part whose Content-Range does not fit its body is kept for the very Range that brought it, and
+    answers nothing but that.
+    """
+    if stored.status != 206:
+        return True
+    part = part_of(stored)
+    if part is None:
+        return b"range" in request.fields
+    match select_ranges(request, stored, now):
+        case Parts(ranges):
+            return all(part.start <= wanted.start and wanted.stop <= part.stop for wanted in ranges)
+        case Unsatisfiable():
+            return True
+    return False
 
 
 def if_range_holds(request: RequestHead, stored: StoredResponse, now: float | None = None) -> bool:
@@ -96,14 +117,21 @@ def if_range_holds(request: RequestHead, stored: StoredResponse, now: float | No
     return asked is not None and asked == modified and date is not None and date - modified >= 1
 
 
-def slice_body(segments: Sequence[bytes], wanted: ByteRange) -> Iterator[memoryview]:
-    """The bytes of that range out of a body in segments, without a copy."""
-    at = 0
-    for segment in segments:
+def slice_body(stored: StoredResponse, wanted: ByteRange) -> Iterator[memoryview]:
+    """The bytes of that range of the representation, without a copy."""
+    part = part_of(stored)
+    at = 0 if part is None else part.start
+    for segment in stored.body:
         end = at + len(segment)
         if end > wanted.start and at < wanted.stop:
             yield memoryview(segment)[max(0, wanted.start - at) : wanted.stop - at]
         at = end
+
+
+def size_of(stored: StoredResponse) -> int:
+    """The size of the whole representation in bytes, of which a part may be stored."""
+    part = part_of(stored)
+    return stored.size if part is None else part.size
 
 
 def part_fields(fields: Fields, wanted: ByteRange, size: int) -> Fields:

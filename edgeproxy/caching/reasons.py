@@ -40,6 +40,7 @@ class Reason(StrEnum):
     REQUEST_MAX_AGE = "request-max-age"
     REQUEST_MIN_FRESH = "request-min-fresh"
     PRECONDITION = "precondition"
+    PART_STORED = "part-stored"
     # a response was not stored
     REQUEST_NO_STORE = "request-no-store"
     NO_STORE = "no-store"
@@ -60,6 +61,8 @@ class Reason(StrEnum):
     CHANGED_BY_HEAD = "changed-by-head"
     NOT_MODIFIED = "not-modified"
     UNASKED = "unasked-304"
+    NONE_OF_THESE = "none-of-these"
+    NO_MATCHING_PART = "no-matching-part"
     # a stale response may not be used
     NO_CACHE = "no-cache"
     MUST_REVALIDATE = "must-revalidate"
@@ -90,6 +93,9 @@ _SECTIONS = {
     Reason.REQUEST_MAX_AGE: "RFC 9111 §5.2.1.1",
     Reason.REQUEST_MIN_FRESH: "RFC 9111 §5.2.1.3",
     Reason.PRECONDITION: "RFC 9110 §13.1.1",
+    Reason.PART_STORED: "RFC 9111 §3.4",
+    Reason.NONE_OF_THESE: "RFC 9111 §4.3.4",
+    Reason.NO_MATCHING_PART: "RFC 9111 §3.4",
     Reason.REQUEST_NO_STORE: "RFC 9111 §5.2.1.5",
     Reason.NO_STORE: "RFC 9111 §5.2.2.5",
     Reason.PRIVATE: "RFC 9111 §5.2.2.7",

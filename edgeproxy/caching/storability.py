@@ -3,6 +3,7 @@
 Must not know where it would be stored. RFC 9111 §3, §3.5.
 """
 
+from edgeproxy.caching.content_range import announced_part
 from edgeproxy.caching.directives import Directives, of_request
 from edgeproxy.caching.freshness import (
     HEURISTICALLY_CACHEABLE,
@@ -20,13 +21,20 @@ from edgeproxy.wire.heads import RequestHead, ResponseHead
 
 # What this cache understands the caching requirements of: the final codes of RFC 9110 §15 and their kin.
 UNDERSTOOD = frozenset(
-    {*range(200, 206), 300, 301, 302, 303, 305, 307, 308, *range(400, 419), *range(421, 427)}
+    {*range(200, 207), 300, 301, 302, 303, 305, 307, 308, *range(400, 419), *range(421, 427)}
     | {428, 429, 431, 451, *range(500, 509), 511}
 )
 # Without these a stored response would be judged by other rules than its origin gave.
 _ESSENTIAL = frozenset({b"cache-control", b"expires", b"date", b"age", b"vary"})
 _WINDOWS = (b"stale-while-revalidate", b"stale-if-error")
-_OPERATOR = frozenset({LifetimeSource.OVERRIDE_TTL, LifetimeSource.NEGATIVE_TTL, LifetimeSource.DEFAULT_TTL})
+_OPERATOR = frozenset(
+    {
+        LifetimeSource.OVERRIDE_TTL,
+        LifetimeSource.NEGATIVE_TTL,
+        LifetimeSource.DEFAULT_TTL,
+        LifetimeSource.ADAPTIVE,
+    }
+)
 
 
 def storable(
@@ -39,7 +47,7 @@ def storable(
     bound = binding(response.fields, policy)
     return (
         _by_request(request, policy)
-        or _by_status(response, bound.directives)
+        or _by_status(request, response, bound.directives)
         or _by_method(request, response, bound, response_time)
         or _by_directives(request, response, bound.directives, policy)
         or _by_use(response, bound, policy, response_time)
@@ -65,12 +73,16 @@ def withheld_fields(fields: Fields, policy: CachePolicy) -> frozenset[bytes]:
 def _by_request(request: RequestHead, policy: CachePolicy) -> Reason | None:
     if not policy.enabled:
         return Reason.DISABLED
-    return Reason.REQUEST_NO_STORE if b"no-store" in of_request(request.fields) else None
+    return (
+        Reason.REQUEST_NO_STORE
+        if b"no-store" in of_request(request.fields, policy.request_directives)
+        else None
+    )
 
 
-def _by_status(response: ResponseHead, directives: Directives) -> Reason | None:
+def _by_status(request: RequestHead, response: ResponseHead, directives: Directives) -> Reason | None:
     status = response.status
-    if status == 206:
+    if status == 206 and (b"range" not in request.fields or announced_part(response.fields) is None):
         return Reason.PARTIAL
     if not 200 <= status <= 599 or status == 304:
         return Reason.STATUS

@@ -30,23 +30,31 @@ _OF_CONTENT = frozenset(
 _CLOCK = frozenset({b"date", b"age"})
 
 
-def conditional_fields(stored: StoredResponse, *others: StoredResponse) -> tuple[RawField, ...]:
+def conditional_fields(stored: StoredResponse) -> tuple[RawField, ...]:
     """The fields that make a request conditional on `stored`; empty without a validator (§4.3.1).
 
-    The entity tags of `others`, further variants of the key, are offered too. A stored 5xx is not asked
-    about: an error is no representation.
+    A stored 5xx is not asked about: an error is no representation.
     """
     if stored.status >= 500:
         return ()
     lines: list[RawField] = []
-    tags = [tag for tag in (entity_tag(response.fields) for response in (stored, *others)) if tag]
-    if tags and entity_tag(stored.fields):
-        lines.append((b"If-None-Match", b", ".join(dict.fromkeys(tags))))
+    tag = entity_tag(stored.fields)
+    if tag:
+        lines.append((b"If-None-Match", tag))
     modified = stored.fields.get_all(b"last-modified")
-    # With other variants' tags a date would only say something of this one.
-    if modified and not others and parse_date(modified[0]) is not None:
+    if modified and parse_date(modified[0]) is not None:
         lines.append((b"If-Modified-Since", modified[0]))
     return tuple(lines)
+
+
+def offered_fields(others: Sequence[StoredResponse]) -> tuple[RawField, ...]:
+    """The field that asks whether one of these other variants of the key would do (§4.3.1); or none."""
+    tags = [tag for tag in (entity_tag(stored.fields) for stored in others if _may_be_offered(stored)) if tag]
+    return ((b"If-None-Match", b", ".join(dict.fromkeys(tags))),) if tags else ()
+
+
+def _may_be_offered(stored: StoredResponse) -> bool:
+    return 200 <= stored.status <= 299 and stored.status != 206
 
 
 def entity_tag(fields: Fields) -> bytes | None:
@@ -60,13 +68,13 @@ def weakly_equal(one: bytes, other: bytes) -> bool:
     return one.removeprefix(b"W/") == other.removeprefix(b"W/")
 
 
-def identified(head: ResponseHead, candidates: Sequence[StoredResponse]) -> StoredResponse | None:
-    """Which of the stored responses that were asked about a 304 means; of one, that one (§4.3.4)."""
+def identified(head: ResponseHead, others: Sequence[StoredResponse]) -> StoredResponse | None:
+    """Which of the variants that were offered a 304 means, by its entity tag (§4.3.4)."""
     tag = entity_tag(head.fields)
-    if len(candidates) > 1 and tag is not None:
-        tagged = ((entity_tag(stored.fields), stored) for stored in candidates)
-        return next((stored for own, stored in tagged if own and weakly_equal(own, tag)), None)
-    return candidates[0] if len(candidates) == 1 else None
+    if tag is None:
+        return None
+    tagged = ((entity_tag(stored.fields), stored) for stored in others if _may_be_offered(stored))
+    return next((stored for own, stored in tagged if own and weakly_equal(own, tag)), None)
 
 
 def freshens(stored: StoredResponse, head: ResponseHead) -> bool:

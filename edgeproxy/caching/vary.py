@@ -6,8 +6,7 @@ Must not know freshness rules of its own. RFC 9111 §4.1.
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
-from edgeproxy.caching.age import current_age, date_value
-from edgeproxy.caching.freshness import freshness_lifetime
+from edgeproxy.caching.age import date_value
 from edgeproxy.caching.negotiation import ACCEPT_LANGUAGE, by_preference, normalise
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.stored import StoredResponse
@@ -17,6 +16,11 @@ from edgeproxy.wire.heads import RequestHead
 SelectingFields = tuple[tuple[bytes, bytes | None], ...]
 
 _COOKIE = b"cookie:"  # a name that no field can have: ":" is no token character
+_NEVER_THE_SAME = frozenset(
+    {b"*", b"x-forwarded-for", b"forwarded", b"x-request-id", b"traceparent", b"tracestate", b"cdn-loop"}
+)
+_IN_THE_KEY = frozenset({b"x-forwarded-proto", b"x-forwarded-host", b"host"})
+"""What origins get under these names follows from the cache key already."""
 _NORMALISED_FOR_ORIGINS = frozenset({b"accept-encoding", b"accept-language"})
 
 
@@ -28,8 +32,11 @@ def vary_names(fields: Fields) -> frozenset[bytes]:
 
 
 def varies_on_everything(fields: Fields) -> bool:
-    """Whether Vary has the member `*`, so that no request ever selects this response."""
-    return b"*" in vary_names(fields)
+    """Whether no request ever selects this response: Vary has `*`, or names what each request gets anew.
+
+    What a proxy writes into a request for its origin is not what the client presented.
+    """
+    return not _NEVER_THE_SAME.isdisjoint(vary_names(fields))
 
 
 def selecting_names(response_fields: Fields, policy: CachePolicy) -> tuple[bytes, ...]:
@@ -38,7 +45,7 @@ def selecting_names(response_fields: Fields, policy: CachePolicy) -> tuple[bytes
     A cookie stands as `cookie:NAME`.
     """
     cookies = (_COOKIE + name for name in policy.key.cookies)
-    names = {*vary_names(response_fields), *policy.key.headers, *cookies} - {b"*"}
+    names = {*vary_names(response_fields), *policy.key.headers, *cookies} - _IN_THE_KEY - {b"*"}
     return tuple(sorted(names))
 
 
@@ -76,20 +83,12 @@ def matches(stored: StoredResponse, request: RequestHead, policy: CachePolicy) -
     return presented == stored.selecting or _language_suits(stored, presented)
 
 
-def select(
-    candidates: Iterable[StoredResponse], request: RequestHead, policy: CachePolicy, now: float | None = None
-) -> StoredResponse | None:
-    """The most recent stored response that `request` selects, by Date (§4).
+def preferred(suitable: Iterable[StoredResponse]) -> StoredResponse | None:
+    """Of the stored responses that a request selects the one to use: the most recent, by Date (§4.1).
 
-    One without Vary is passed over while another has Vary and is fresh at `now`: it may be the default
-    answer of a resource that forgets Vary there.
+    One without Vary comes after those that have it: it may be the default answer of a resource that forgets
+    Vary there.
     """
-    everything = list(candidates)
-    suitable = [stored for stored in everything if matches(stored, request, policy)]
-    if len(everything) > 1 and any(b"vary" not in stored.fields for stored in suitable):
-        negotiated = [stored for stored in everything if b"vary" in stored.fields]
-        if any(now is None or _is_fresh(stored, policy, now) for stored in negotiated):
-            suitable = [stored for stored in suitable if b"vary" in stored.fields]
     return max(suitable, key=_recency, default=None)
 
 
@@ -147,12 +146,9 @@ def _language_suits(stored: StoredResponse, presented: SelectingFields) -> bool:
     return ranked[0][0] == content_language.strip(b" \t").lower()
 
 
-def _is_fresh(stored: StoredResponse, policy: CachePolicy, now: float) -> bool:
-    return freshness_lifetime(stored, policy).seconds > current_age(stored, now)
-
-
-def _recency(stored: StoredResponse) -> tuple[float, float]:
-    return date_value(stored.fields, stored.response_time), stored.response_time
+def _recency(stored: StoredResponse) -> tuple[bool, float, float]:
+    varies = b"vary" in stored.fields
+    return varies, date_value(stored.fields, stored.response_time), stored.response_time
 
 
 def _written(name: bytes) -> bytes:

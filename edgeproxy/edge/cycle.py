@@ -10,14 +10,19 @@ from typing import assert_never
 
 from edgeproxy.caching import decide
 from edgeproxy.caching.decide import Forward, OnlyIfCachedMiss, UseStaleAndRevalidate, UseStored, Validate
-from edgeproxy.caching.reasons import Reason
+from edgeproxy.caching.early_hints import early_hints
+from edgeproxy.caching.key import part_key
+from edgeproxy.caching.policy import CachePolicy
+from edgeproxy.caching.reasons import Fwd, Reason
+from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.clock import Clock
 from edgeproxy.edge.deliver import How
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
-from edgeproxy.edge.lookup import NOTHING, Lookup
+from edgeproxy.edge.lookup import NOTHING, Found, Lookup
 from edgeproxy.edge.outgoing import CONDITIONALS, end_to_end, hops_left, upgrade_of
 from edgeproxy.edge.ports import Downstream
+from edgeproxy.edge.refreshes import Refreshes
 from edgeproxy.edge.request import Plan, Request
 from edgeproxy.errors import BadRequest, EdgeProxyError, NotStored, Source
 
@@ -38,12 +43,14 @@ class Cycle:
         forwarder: Forwarder,
         ledger: Ledger,
         clock: Clock,
+        workers: int = 1,
     ) -> None:
         self.plan = plan
         self._lookup = lookup
         self._forwarder = forwarder
         self._ledger = ledger
         self._clock = clock
+        self._refreshes = Refreshes(workers)
         self._told: dict[tuple[str, str], float] = {}  # until when, by upstream and kind of error
 
     def __repr__(self) -> str:
@@ -123,21 +130,16 @@ class Cycle:
         head, route = request.head, request.route
         found = NOTHING
         if head.method in (b"GET", b"HEAD"):
-            found = self._lookup.in_memory(request.key, head, route.policy)
+            found = self._find(request)
             if found.stored is None and self._lookup.shared is not None:
                 vain = self._forwarder.vain(request.key)
                 if not vain:
                     found = await self._lookup.in_shared(request.key, head, route.policy, found)
         request.found = found
-        now = self._clock.wall()
-        decision = decide.on_request(
-            head,
-            found.stored,
-            route.policy,
-            now,
-            soft_purged=found.soft_purged,
-            vary_miss=found.stored is None and found.others,
-        )
+        decision = self._decide(request, route.policy)
+        forced = isinstance(decision, Validate) and decision.fwd is Fwd.REQUEST
+        if forced and not self._refreshes.allows(route, self._clock.monotonic()):
+            decision = self._decide(request, route.unforced)
         request.note.reason = request.why = decision.reason
         match decision:
             case UseStored():
@@ -149,6 +151,8 @@ class Cycle:
             case Validate():
                 request.plan.outgoing.check_loop(head)
                 request.fwd = decision.fwd
+                if route.early_hints:
+                    self._hint(request, decision.stored)
                 await self._forwarder.together(request, decision.stored)
             case Forward():
                 request.plan.outgoing.check_loop(head)
@@ -156,11 +160,37 @@ class Cycle:
                 if decision.store and not self._goes_as_it_is(request):
                     await self._forwarder.together(request, None)
                 else:
-                    await self._forwarder.alone(request)
+                    await self._forwarder.alone(request, store=decision.store)
             case OnlyIfCachedMiss():
                 raise NotStored("not stored, and the request wants nothing else (only-if-cached)")
             case _:
                 assert_never(decision)
+
+    def _find(self, request: Request) -> Found:
+        """What memory holds for it: under its own key, under another query's, for its very Range."""
+        head, policy = request.head, request.route.policy
+        found = self._lookup.in_memory(request.key, head, policy)
+        if found.stored is None and self._lookup.aliases:
+            other = self._lookup.by_alias(request.key, head, policy)
+            if other.stored is not None:
+                return other
+        if found.stored is None and b"range" in head.fields:
+            exact = part_key(request.key, head.fields.get(b"range") or b"")
+            other = self._lookup.peek(exact, head, policy)
+            if other.stored is not None:
+                return other
+        return found
+
+    def _decide(self, request: Request, policy: CachePolicy) -> decide.OnRequest:
+        found = request.found
+        return decide.on_request(
+            request.head,
+            found.stored,
+            policy,
+            self._clock.wall(),
+            soft_purged=found.soft_purged,
+            vary_miss=found.stored is None and found.others,
+        )
 
     def _goes_as_it_is(self, request: Request) -> bool:
         """Whether the origin is to see what the client asks for, and not the whole for everybody.
@@ -171,6 +201,13 @@ class Cycle:
         if head.method != b"GET" or b"range" in head.fields:
             return True
         return not CONDITIONALS.isdisjoint(head.fields.index) and self._forwarder.vain(request.key)
+
+    @staticmethod
+    def _hint(request: Request, stored: StoredResponse) -> None:
+        """Tell the client of what the page will want, while the origin is asked (RFC 8297)."""
+        hints = early_hints(stored.fields)
+        if hints is not None:
+            request.out.interim(hints)
 
     def _hit(self, request: Request, decision: UseStored | UseStaleAndRevalidate) -> None:
         stored = decision.stored

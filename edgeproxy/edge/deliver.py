@@ -20,6 +20,7 @@ from edgeproxy.caching.ranges import (
     part_fields,
     part_head,
     select_ranges,
+    size_of,
     slice_body,
 )
 from edgeproxy.caching.reasons import Fwd
@@ -129,16 +130,18 @@ class Deliver:
         out: Downstream, parts: Parts, stored: StoredResponse, fields: Fields, tail: tuple[RawField, ...]
     ) -> None:
         segments: list[bytes | memoryview] = []
+        size = size_of(stored)
+        fields = fields.without((b"content-range",))
         if len(parts.ranges) == 1:
-            fields = part_fields(fields, parts.ranges[0], stored.size)
-            segments.extend(slice_body(stored.body, parts.ranges[0]))
+            fields = part_fields(fields, parts.ranges[0], size)
+            segments.extend(slice_body(stored, parts.ranges[0]))
         else:
             boundary = secrets.token_hex(16).encode()
             content_type = fields.get(b"content-type")
-            fields = multipart_fields(fields, parts, stored.size, boundary)
+            fields = multipart_fields(fields, parts, size, boundary)
             for wanted in parts.ranges:
-                segments.append(part_head(wanted, stored.size, content_type, boundary))
-                segments.extend(slice_body(stored.body, wanted))
+                segments.append(part_head(wanted, size, content_type, boundary))
+                segments.extend(slice_body(stored, wanted))
             segments.append(multipart_end(boundary))
         out.start(206, b"Partial Content", (*fields.raw, *tail), sum(map(len, segments)))
         pour(segments, out)

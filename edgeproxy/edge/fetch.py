@@ -4,18 +4,24 @@ Must not know clients: who reads a fill is the cycle's business.
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
 
 from edgeproxy.caching import decide
+from edgeproxy.caching.adaptive import replaces
 from edgeproxy.caching.build import make_stored
-from edgeproxy.caching.decide import Freshen, OnResponse, Relay, Store, Unusable
+from edgeproxy.caching.decide import CLIENTS_OWN, Again, Complete, Freshen, OnResponse, Relay, Store, Unusable
+from edgeproxy.caching.invalidation import SAFE_METHODS
+from edgeproxy.caching.key import part_key
+from edgeproxy.caching.parts import combined, part_of, same_representation
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.retention import retention
-from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.clock import Clock
 from edgeproxy.edge.collapse import Collapse
+from edgeproxy.edge.deliver import body_length
 from edgeproxy.edge.fill import CollapseKey, Fill, FillFor
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.ports import Downstream
@@ -25,9 +31,6 @@ from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.upstream.ports import OriginRequest
 from edgeproxy.upstream.upstream import Upstream
 from edgeproxy.wire.heads import RequestHead, ResponseHead
-
-_CLIENTS_OWN = frozenset((Reason.REQUEST_NO_STORE, Reason.AUTHORIZATION))
-"""Why one client's answer is not stored, which says nothing of what others get."""
 
 _log = logging.getLogger("edgeproxy.edge")
 
@@ -49,7 +52,7 @@ class Fetcher:
     ) -> None:
         self.collapse = Collapse()
         self.fills: set[Fill] = set()
-        self._lookup = lookup
+        self.lookup = lookup
         self._memory = lookup.memory
         self._purges = purges
         self._clock = clock
@@ -69,7 +72,10 @@ class Fetcher:
         store: bool,
         why: Reason,
         validated: StoredResponse | None = None,
+        others: tuple[StoredResponse, ...] = (),
+        completes: StoredResponse | None = None,
         soft_purged: bool = False,
+        conditionals_forwarded: bool = False,
         leader: Downstream | None = None,
         collapse: CollapseKey | None = None,
     ) -> Fill:
@@ -79,7 +85,10 @@ class Fetcher:
             request=request,
             route=route,
             validated=validated,
+            others=others,
+            completes=completes,
             soft_purged=soft_purged,
+            conditionals_forwarded=conditionals_forwarded,
             why=why,
             stamp=self._purges.stamp(),
             purge_seq=self._purges.seq[0],
@@ -112,7 +121,7 @@ class Fetcher:
             fill.failed(UpstreamError("the fetch was given up"))
             raise
         fill.attached(exchange)
-        if isinstance(fill.decision, Unusable):
+        if isinstance(fill.decision, Unusable | Again):
             raise fill.error or UpstreamError("the origin's answer is of no use")
 
     async def invalidated(self, keys: list[bytes], tags: list[bytes]) -> None:
@@ -147,6 +156,9 @@ class Fetcher:
                 job.validated,
                 job.route.policy,
                 now,
+                others=job.others,
+                completes=job.completes,
+                conditionals_forwarded=job.conditionals_forwarded,
                 request_time=job.request_time,
                 soft_purged=job.soft_purged,
                 stamp=job.stamp,
@@ -154,13 +166,14 @@ class Fetcher:
         if isinstance(decision, Freshen):
             if decision.keep is None:
                 self._insert(decision.stored, job.route.policy, now)
-            else:
+            elif decision.keep not in CLIENTS_OWN:
                 self._drop(decision.stored)
         elif isinstance(decision, Relay):
             self.collapse.release(fill)
             if decision.drop and job.validated is not None:
                 self._drop(job.validated)
-            if job.store and job.request.method == b"GET" and decision.reason not in _CLIENTS_OWN:
+            shared = job.store and job.request.method == b"GET" and not job.conditionals_forwarded
+            if shared and decision.reason not in CLIENTS_OWN:
                 self.collapse.remember(job.key, self._clock.monotonic())
         return decision
 
@@ -174,24 +187,72 @@ class Fetcher:
 
     def completed(self, fill: Fill, body: tuple[bytes, ...]) -> None:
         """Store a whole response, unless a purge came after its fetch began."""
-        job, head = fill.job, fill.head
-        if head is None or not isinstance(fill.decision, Store):
-            return
-        now = self._clock.wall()
+        job = fill.job
         fill.release_reserved()
+        if job.request.method in SAFE_METHODS:
+            self._store(fill, body, job.stamp)
+        elif fill.stamp is None:
+            fill.held = body  # until what it invalidates is gone
+        else:
+            self._store(fill, body, fill.stamp)
+
+    def restamp(self, fill: Fill, rules: int) -> None:
+        """The `rules` by which an unsafe request invalidates hold now: its own answer comes after them.
+
+        Where others came between, nobody can tell any more what the answer knew of: it is not stored.
+        """
+        moved = self._purges.seq[0] - fill.job.purge_seq
+        if moved not in (0, rules):
+            return
+        fill.stamp = self._purges.stamp()
+        if fill.held is not None:
+            self._store(fill, fill.held, fill.stamp)
+
+    def _store(self, fill: Fill, body: tuple[bytes, ...], stamp: Stamp) -> None:
+        job, head, decision = fill.job, fill.head, fill.decision
+        if head is None or not isinstance(decision, Store):
+            return
+        if isinstance(decision, Complete) and fill.size != body_length(head):
+            return  # the part was not the one that its head announced
+        policy, now = job.route.policy, self._clock.wall()
         stored = make_stored(
             job.request,
             head,
             body,
             request_time=job.request_time,
             response_time=fill.response_time,
-            policy=job.route.policy,
-            stamp=job.stamp,
+            policy=policy,
+            stamp=stamp,
             key=job.key,
             origin_seconds=fill.origin_seconds,
         )
         self.collapse.forget(job.key)
-        self._insert(stored, job.route.policy, now)
+        if stored.status == 206:
+            self._insert_part(stored, job.request, policy)
+            return
+        old = job.validated
+        if old is not None:
+            stored = replaces(stored, old, policy, now)
+            if old.variant != stored.variant:
+                self._memory.remove_variant(old.key, old.variant)
+        self._insert(stored, policy, now)
+
+    def _insert_part(self, part: StoredResponse, request: RequestHead, policy: CachePolicy) -> None:
+        """Keep a part in memory, with what is there of the same representation (RFC 9111 §3.4)."""
+        if self._purges.verdict(part.key, part.tags, part.stamp) is Verdict.DEAD:
+            return
+        if part_of(part) is None:
+            # It is not what it says: good for the very same question, and nothing else.
+            exact = part_key(part.key, request.fields.get(b"range") or b"")
+            self.lookup.keep(dataclasses.replace(part, key=exact), policy)
+            return
+        old = self.lookup.peek(part.key, request, policy)
+        if old.stored is not None and not old.soft_purged and old.variant == part.variant:
+            if old.stored.status != 206 and same_representation(old.stored.fields, part.fields):
+                return
+            whole = combined(old.stored, part)
+            part = whole if whole.size <= policy.max_object_size else part
+        self.lookup.keep(part, policy)
 
     def ended(self, fill: Fill) -> None:
         """Nothing more will come of this fill."""
@@ -201,19 +262,19 @@ class Fetcher:
     def _drop(self, stored: StoredResponse) -> None:
         """What is known to be out of date, or may be kept no longer."""
         self._memory.remove_variant(stored.key, stored.variant)
-        if self._lookup.shared is not None:
-            task = self._loop.create_task(self._lookup.shared.remove(stored.key))
+        if self.lookup.shared is not None:
+            task = self._loop.create_task(self.lookup.shared.remove(stored.key))
             self._removals.add(task)
             task.add_done_callback(self._removals.discard)
 
     def _insert(self, stored: StoredResponse, policy: CachePolicy, now: float) -> None:
         if self._purges.verdict(stored.key, stored.tags, stored.stamp) is Verdict.DEAD:
             return
-        self._lookup.keep(stored, policy)
-        if self._lookup.shared is not None:
+        self.lookup.keep(stored, policy)
+        if self.lookup.shared is not None:
             ttl = retention(stored, policy, now)
             if ttl > 0:
-                self._lookup.shared.put(stored, ttl)
+                self.lookup.shared.put(stored, ttl)
 
 
 class Revalidations:

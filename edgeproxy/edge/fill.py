@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeproxy.caching.decide import OnResponse, Store, Unusable
+from edgeproxy.caching.decide import Again, Complete, OnResponse, Store, Unusable
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.edge.ports import Downstream
@@ -48,7 +48,9 @@ class FillOwner(Protocol):
 class FillFor:
     """What is fetched, and what it is fetched for.
 
-    `validated` is the stored response that the fetch validates; `why` says why it is fetched;
+    `validated` is the stored response that the fetch validates, `others` are the variants that it offers
+    instead, `completes` the stored part whose missing bytes it asks for; `conditionals_forwarded`: the
+    origin sees the client's own conditions and ranges; `why` says why it is fetched;
     `stamp` and `purge_seq` where the purge log stood; `request_time` is wall and `started`
     monotonic seconds.
     """
@@ -65,12 +67,16 @@ class FillFor:
     started: float
     store: bool
     leader: Downstream | None = None
+    others: tuple[StoredResponse, ...] = ()
+    completes: StoredResponse | None = None
+    conditionals_forwarded: bool = False
 
 
 class Fill:
     """The growing response (`upstream.ports.ResponseSink`); belongs to no client's connection."""
 
     __slots__ = (
+        "_after",
         "_base",
         "_chunks",
         "_claimed",
@@ -78,6 +84,7 @@ class Fill:
         "_owner",
         "_paused",
         "_reserved",
+        "answered",
         "collapse_key",
         "complete",
         "decision",
@@ -85,6 +92,7 @@ class Fill:
         "error",
         "exchange",
         "head",
+        "held",
         "job",
         "origin",
         "origin_seconds",
@@ -92,6 +100,7 @@ class Fill:
         "ready",
         "response_time",
         "size",
+        "stamp",
         "storing",
         "trailers",
         "was_stored",
@@ -103,6 +112,7 @@ class Fill:
         self._owner = owner
         # response
         self.head: ResponseHead | None = None
+        self.answered = 0  # the origin's own status
         self.origin: Origin | None = None
         self.origin_seconds = 0.0
         self.response_time = 0.0  # wall seconds
@@ -115,10 +125,13 @@ class Fill:
         # body
         self.storing = False
         self.was_stored = False
+        self.stamp: Stamp | None = None  # of an unsafe request's answer, once what it invalidates is gone
+        self.held: tuple[bytes, ...] | None = None
         self.size = 0
         self._chunks: list[bytes] = []
         self._base = 0  # chunks dropped before the first kept one
         self._kept = 0  # bytes in _chunks
+        self._after: tuple[bytes, ...] = ()  # of a stored part, to follow what the origin sends
         self._reserved = 0
         # flow
         self._claimed = False  # until then, whoever began it is about to join
@@ -146,12 +159,23 @@ class Fill:
         self.origin = origin
         self.response_time = self._owner.now()
         self.decision = self._owner.judge(self, head)
+        self.answered = head.status
         self.storing = isinstance(self.decision, Store)
-        if isinstance(self.decision, Unusable):
-            self.failed(BadResponse("the origin answered 304 to a request without conditions"))
+        if isinstance(self.decision, Unusable | Again):
+            self.failed(BadResponse("the origin's answer is none to this request"))
             return
+        if isinstance(self.decision, Complete):
+            self._complete(self.decision)
         if not self.ready.done():
             self.ready.set_result(None)
+
+    def _complete(self, decision: Complete) -> None:
+        """The whole that a stored part and this answer make is what readers get."""
+        self.head = decision.head
+        self._after = decision.after
+        for segment in decision.before:
+            self.size += len(segment)
+            self._take(segment)
 
     def on_data(self, data: bytes) -> None:
         """Keep a piece of the body, or hand it straight on where nobody else will need it."""
@@ -165,16 +189,24 @@ class Fill:
                 reader.at += 1
                 reader.out.write(data)
                 return
-        self._chunks.append(data)
-        self._kept += len(data)
-        if self.storing:
-            self._keep(len(data) + CHUNK_OVERHEAD)
+        self._take(data)
         for reader in tuple(self.readers):
             reader.pump()
         self.balance()
 
+    def _take(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._kept += len(data)
+        if self.storing:
+            self._keep(len(data) + CHUNK_OVERHEAD)
+
     def on_end(self, trailers: Fields | None) -> None:
         """The body is whole."""
+        for segment in self._after:
+            self.size += len(segment)
+            self._take(segment)
+        if self.ended:
+            return
         self.complete = True
         self.trailers = trailers
         if self.storing:

@@ -9,22 +9,25 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from edgeproxy.caching import decide
-from edgeproxy.caching.decide import Freshen, Store, Unusable, UseStale
+from edgeproxy.caching.decide import Again, Freshen, Store, Unusable, UseStale
 from edgeproxy.caching.invalidation import SAFE_METHODS, invalidated_tags, invalidated_targets
+from edgeproxy.caching.parts import missing, strong_validator
+from edgeproxy.caching.ranges import answers
 from edgeproxy.caching.reasons import Fwd
 from edgeproxy.caching.stored import StoredResponse
-from edgeproxy.caching.validation import conditional_fields
+from edgeproxy.caching.validation import conditional_fields, offered_fields
 from edgeproxy.caching.vary import normalised_fields, selecting_names, variant_of
 from edgeproxy.clock import Clock
 from edgeproxy.edge.deliver import How
 from edgeproxy.edge.fetch import Fetcher, Revalidations
-from edgeproxy.edge.fill import Fill
+from edgeproxy.edge.fill import CollapseKey, Fill
 from edgeproxy.edge.ledger import Outcome
 from edgeproxy.edge.outgoing import CONDITIONALS, request_id
 from edgeproxy.edge.request import Request
 from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.errors import BadResponse, EdgeProxyError, UpstreamError
 from edgeproxy.upstream.ports import OriginRequest
+from edgeproxy.wire.fields import RawField
 from edgeproxy.wire.heads import ResponseHead
 
 REGROUPS = 3
@@ -49,6 +52,23 @@ class Alone:
 
 
 Followed = Served | Regroup | Alone
+
+
+@dataclass(frozen=True, slots=True)
+class Aid:
+    """What is stored that a fetch may build on: other variants, or a part of the representation."""
+
+    others: tuple[StoredResponse, ...] = ()
+    completes: StoredResponse | None = None
+
+    @property
+    def fields(self) -> tuple[RawField, ...]:
+        """What the origin is asked for the sake of it (RFC 9111 §3.4, §4.3.1)."""
+        if self.completes is None:
+            return offered_fields(self.others)
+        validator = strong_validator(self.completes.fields)
+        wanted: tuple[RawField, ...] = ((b"Range", missing(self.completes) or b""),)
+        return wanted if validator is None else (*wanted, (b"If-Range", validator))
 
 
 def _cancel_this_task() -> Callable[[], None]:
@@ -82,12 +102,20 @@ class Forwarder:
 
     # --- alone
 
-    async def alone(self, request: Request) -> None:
-        """Forward what no cache may answer, body and all, for this client alone."""
+    async def alone(self, request: Request, *, store: bool = False) -> None:
+        """Forward a request as it is, body and all; with `store` its answer may be of use to others."""
         out, head, route = request.out, request.head, request.route
         bypasses = request.fwd in (Fwd.BYPASS, Fwd.METHOD)
         request.note.outcome = Outcome.BYPASS if bypasses else Outcome.MISS
-        fill = self.fetcher.begin(request.key, head, route, store=False, why=request.why, leader=out)
+        fill = self.fetcher.begin(
+            request.key,
+            head,
+            route,
+            store=store,
+            why=request.why,
+            conditionals_forwarded=True,
+            leader=out,
+        )
         outgoing = request.plan.outgoing.request(head, out.client, route, body=out.body)
         request.note.request_id = request_id(outgoing)
         safe = head.method in SAFE_METHODS
@@ -98,16 +126,19 @@ class Forwarder:
         request.note.origin = fill.origin_key
         try:
             if not safe:
-                await self._invalidate(request, fill.head)
+                rules = await self._invalidate(request, fill.head)
+                self.fetcher.restamp(fill, rules)
             self._grow(request, fill, collapsed=False)
         finally:
             fill.settle()
 
-    async def _invalidate(self, request: Request, head: ResponseHead) -> None:
+    async def _invalidate(self, request: Request, head: ResponseHead) -> int:
+        """Let go what an unsafe request made outdated; by how many rules."""
         router = request.plan.router
-        keys = [router.key_of(target) for target in invalidated_targets(request.head, head)]
-        tags = list(invalidated_tags(request.head, head))
-        await self.fetcher.invalidated(list(dict.fromkeys(keys)), tags)
+        named = (router.key_of(target) for target in invalidated_targets(request.head, head))
+        keys, tags = list(dict.fromkeys(named)), list(invalidated_tags(request.head, head))
+        await self.fetcher.invalidated(keys, tags)
+        return len(keys) + len(tags)
 
     async def upgrade(self, request: Request, protocol: bytes) -> None:
         """Let the origin switch protocols, and become a tunnel if it does (RFC 9110 §7.8)."""
@@ -163,13 +194,15 @@ class Forwarder:
         route = request.route
         if not fill.ready.done():
             await asyncio.wait((fill.ready,), timeout=route.collapse_timeout)
-        if fill.head is None or isinstance(fill.decision, Unusable):
-            if fill.error is None:
+        if fill.head is None or isinstance(fill.decision, Unusable | Again):
+            if fill.error is None or isinstance(fill.decision, Again):
                 return Alone()
             self._failed(request, fill.error, collapsed=True)
             return Served()
         if isinstance(fill.decision, Freshen) and fill.decision.keep is not None:
             return Alone()  # this very answer made it the leader's own
+        if isinstance(fill.decision, Freshen | UseStale) and not answers(request.head, fill.decision.stored):
+            return Alone()  # a part, and not of what this one asks for
         if isinstance(fill.decision, Store | Freshen):
             fields = fill.head.fields if isinstance(fill.decision, Store) else fill.decision.stored.fields
             names = selecting_names(fields, route.policy)
@@ -200,28 +233,51 @@ class Forwarder:
     async def _lead(
         self, request: Request, validated: StoredResponse | None, variant: bytes | None, collapses: bool
     ) -> None:
-        fill = self.fetcher.begin(
+        aid = self._aid(request, validated)
+        fill = self._begin(request, validated, aid, (request.key, variant) if collapses else None)
+        outgoing = self._shared_request(request, validated, aid=aid)
+        request.note.request_id = request_id(outgoing)
+        try:
+            await self.fetcher.run(fill, request.upstream, outgoing)
+        except UpstreamError as error:
+            if not isinstance(fill.decision, Again):
+                self._failed(request, error, collapsed=False)
+                return
+            # What was hoped for did not help: now as if nothing were stored.
+            fill = self._begin(request, None, Aid(), None)
+            await self.fetcher.run(fill, request.upstream, self._shared_request(request, None))
+        try:
+            self._answer(request, fill, collapsed=False)
+        finally:
+            fill.settle()
+
+    def _aid(self, request: Request, validated: StoredResponse | None) -> Aid:
+        """What is stored that could spare the origin a part of its answer, or all of it."""
+        stored, policy = request.found.stored, request.route.policy
+        if validated is not None or request.head.method != b"GET":
+            return Aid()
+        if stored is not None:
+            return Aid(completes=stored) if missing(stored) is not None else Aid()
+        if request.fwd is Fwd.VARY_MISS:
+            return Aid(others=tuple(self.fetcher.lookup.others(request.key, policy)))
+        return Aid()
+
+    def _begin(
+        self, request: Request, validated: StoredResponse | None, aid: Aid, collapse: CollapseKey | None
+    ) -> Fill:
+        return self.fetcher.begin(
             request.key,
             request.head,
             request.route,
             store=True,
             why=request.why,
             validated=validated,
+            others=aid.others,
+            completes=aid.completes,
             soft_purged=request.found.soft_purged,
             leader=request.out,
-            collapse=(request.key, variant) if collapses else None,
+            collapse=collapse,
         )
-        outgoing = self._shared_request(request, validated)
-        request.note.request_id = request_id(outgoing)
-        try:
-            await self.fetcher.run(fill, request.upstream, outgoing)
-        except UpstreamError as error:
-            self._failed(request, error, collapsed=False)
-            return
-        try:
-            self._answer(request, fill, collapsed=False)
-        finally:
-            fill.settle()
 
     def revalidate(self, request: Request, stored: StoredResponse) -> None:
         """Validate a stored response that was just served stale, unless that is under way."""
@@ -245,14 +301,20 @@ class Forwarder:
         self.revalidations.start(self.fetcher, fill, request.upstream, outgoing)
 
     def _shared_request(
-        self, request: Request, validated: StoredResponse | None, method: bytes | None = None
+        self,
+        request: Request,
+        validated: StoredResponse | None,
+        method: bytes | None = None,
+        aid: Aid | None = None,
     ) -> OriginRequest:
         """A request whose answer is for all: the client's own conditions are answered here."""
         head = request.head
         fields = normalised_fields(head, request.route.policy)
         if fields is not head.fields:
             head = replace(head, fields=fields)
-        add = conditional_fields(validated) if validated is not None else ()
+        add = (
+            conditional_fields(validated) if validated is not None else aid.fields if aid is not None else ()
+        )
         return request.plan.outgoing.request(
             head, request.out.client, request.route, drop=CONDITIONALS, add=add, method=method
         )
@@ -270,7 +332,7 @@ class Forwarder:
                 note.outcome = Outcome.STALE
             else:
                 note.outcome = Outcome.COLLAPSED if collapsed else Outcome.VALIDATED
-            self._from_stored(request, decision, fill.head.status, collapsed)
+            self._from_stored(request, decision, fill.answered, collapsed)
         else:
             note.outcome = Outcome.COLLAPSED if collapsed else Outcome.MISS
             self._grow(request, fill, collapsed=collapsed)
@@ -279,7 +341,7 @@ class Forwarder:
         assert fill.head is not None
         how = How(
             fwd=request.fwd,
-            fwd_status=fill.head.status,
+            fwd_status=fill.answered,
             stored=fill.storing or fill.was_stored,
             collapsed=collapsed,
             detail=request.note.reason,

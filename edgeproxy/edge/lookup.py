@@ -3,15 +3,18 @@
 Must not know what is done with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from edgeproxy.caching.negotiation import ACCEPT_LANGUAGE
+from edgeproxy.caching.no_vary_search import NO_VARY_SEARCH, search_variance
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.stored import StoredResponse
-from edgeproxy.caching.vary import selecting_names, variant_of
+from edgeproxy.caching.vary import matches, preferred, selecting_names, variant_of
+from edgeproxy.edge.aliases import Aliases
 from edgeproxy.edge.hot import cool
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
-from edgeproxy.store.memory import MemoryTier, Node
+from edgeproxy.store.memory import MemoryTier, Node, Primary
 from edgeproxy.store.tier import SharedTier
 from edgeproxy.wire.heads import RequestHead
 
@@ -33,6 +36,8 @@ class Found:
 
 
 NOTHING = Found()
+MOST_OFFERED = 8
+"""Variants of one key whose entity tags are offered to the origin at once."""
 
 
 class TierCounts(Protocol):
@@ -49,6 +54,7 @@ class Lookup:
     ) -> None:
         self.memory = memory
         self.shared = shared
+        self.aliases = Aliases()
         self._purges = purges
         self._counts = counts
 
@@ -69,24 +75,60 @@ class Lookup:
         if primary is None:
             return NOTHING
         variant: bytes | None = None
-        best = NOTHING
+        suitable: list[Found] = []
         for names in primary.name_sets:
             mine = variant_of(request, names, policy)
             variant = mine if variant is None else variant
-            node = primary.find(mine)
-            if node is None or not node.live:
+            self._add(suitable, key, primary.find(mine), policy)
+        if not suitable and ACCEPT_LANGUAGE in request.fields:
+            self._add_by_language(suitable, primary, request, policy)
+        if len(suitable) > 1:
+            best = preferred(found.stored for found in suitable if found.stored is not None)
+            return next(found for found in suitable if found.stored is best)
+        return suitable[0] if suitable else Found(variant=variant, others=len(primary) > 0)
+
+    def _add(self, suitable: list[Found], key: bytes, node: Node | None, policy: CachePolicy) -> None:
+        """Add what is stored there, unless a purge took it or it was keyed by other rules."""
+        if node is None or not node.live:
+            return
+        stored = node.stored
+        if node.names != selecting_names(stored.fields, policy):
+            return  # stored when the route's key had other parts
+        verdict = self._purges.verdict(key, stored.tags, stored.stamp)
+        if verdict is Verdict.DEAD:
+            self.memory.remove_variant(key, node.variant)
+        else:
+            suitable.append(Found(stored, "memory", verdict is Verdict.SOFT, stored.variant, True, node))
+
+    def _add_by_language(
+        self, suitable: list[Found], primary: Primary, request: RequestHead, policy: CachePolicy
+    ) -> None:
+        """Variants whose Content-Language is what the request wants most, whoever it was made for."""
+        for node in list(primary.variants.values()):
+            if ACCEPT_LANGUAGE in node.names and matches(node.stored, request, policy):
+                self._add(suitable, primary.key, node, policy)
+
+    def others(self, key: bytes, policy: CachePolicy) -> list[StoredResponse]:
+        """Stored variants of the key that may be offered to the origin, the most recent first."""
+        primary = self.memory.get(key)
+        found: list[Found] = []
+        for node in list(primary.variants.values()) if primary is not None else ():
+            self._add(found, key, node, policy)
+        stored = [one.stored for one in found if one.stored is not None and not one.soft_purged]
+        return sorted(stored, key=lambda one: one.response_time, reverse=True)[:MOST_OFFERED]
+
+    def by_alias(self, key: bytes, request: RequestHead, policy: CachePolicy) -> Found:
+        """What is stored for another query that its origin calls equal to this one (No-Vary-Search)."""
+        for other, rule in self.aliases.of(key):
+            found = self.in_memory(other, request, policy)
+            stored = found.stored
+            if stored is None or search_variance(stored.fields) != rule:
                 continue
-            stored = node.stored
-            if names != selecting_names(stored.fields, policy):
-                continue  # stored when the route's key had other parts
+            # A purge of this very URL is meant for what it is answered with.
             verdict = self._purges.verdict(key, stored.tags, stored.stamp)
-            if verdict is Verdict.DEAD:
-                self.memory.remove_variant(key, node.variant)
-            elif best.stored is None or stored.response_time > best.stored.response_time:
-                best = Found(stored, "memory", verdict is Verdict.SOFT, stored.variant, True, node)
-        if best.stored is None:
-            return Found(variant=variant, others=len(primary) > 0)
-        return best
+            if verdict is not Verdict.DEAD:
+                return replace(found, soft_purged=found.soft_purged or verdict is Verdict.SOFT)
+        return NOTHING
 
     async def in_shared(
         self, key: bytes, request: RequestHead, policy: CachePolicy, before: Found, *, promote: bool = True
@@ -129,6 +171,10 @@ class Lookup:
     def keep(self, stored: StoredResponse, policy: CachePolicy) -> None:
         """Put a response into memory, where it is from now on found first by requests that it suits."""
         node = self.memory.put(stored, policy.max_variants)
+        if policy.no_vary_search and NO_VARY_SEARCH in stored.fields:
+            rule = search_variance(stored.fields)
+            if rule and node is not None:
+                self.aliases.learn(stored.key, rule)
         primary = self.memory.get(stored.key)
         if primary is None or len(primary) < 2 or len(primary.name_sets) < 2:
             return

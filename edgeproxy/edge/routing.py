@@ -3,9 +3,10 @@
 Must not know connections, tiers or origins. The first route that matches wins.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeproxy.caching.key import cache_key
+from edgeproxy.caching.on_request import REFRESHING
 from edgeproxy.caching.policy import CachePolicy, KeyPolicy
 from edgeproxy.config.model import Config, Esi, HeaderEdits
 from edgeproxy.config.model import Route as RouteSettings
@@ -63,6 +64,7 @@ class Route:
     methods: frozenset[bytes]
     upstream: str | None
     policy: CachePolicy
+    unforced: CachePolicy  # for those beyond `forced_refreshes`: they cannot ask past what is fresh
     collapse: bool = True
     collapse_timeout: float = 10.0
     max_body_size: int | None = None
@@ -151,6 +153,7 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
     edits = _edits(settings.response_headers)
     stripped = {name.lower().encode() for name in cache.tag_headers} - KEPT_TAGS
     redirect = settings.redirect
+    policy = compile_policy(settings, name, show_key, show_detail)
     return Route(
         name=settings.name,
         hosts=hosts,
@@ -158,7 +161,7 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
         paths=tuple(_path(path) for path in match.path),
         methods=frozenset(method.encode() for method in match.methods),
         upstream=settings.upstream,
-        policy=compile_policy(settings, name, show_key, show_detail),
+        policy=policy,
         collapse=cache.collapse,
         collapse_timeout=cache.collapse_timeout,
         max_body_size=settings.max_body_size,
@@ -169,6 +172,7 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
         request_edits=_edits(settings.request_headers),
         response_edits=Edits(edits.drop | stripped, edits.add),
         forced_refreshes=cache.forced_refreshes,
+        unforced=replace(policy, request_directives=policy.request_directives - REFRESHING),
         early_hints=settings.early_hints,
         esi=settings.esi,
     )

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
 
+from edgeproxy.caching.key import PIECE
 from edgeproxy.caching.stored import Stamp
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule, authority_of, host_of, without_scheme
 
@@ -270,7 +271,7 @@ def _later(one: Epoch, other: Epoch) -> Epoch:
 @lru_cache(maxsize=8192)
 def _places(key: bytes, tags: tuple[bytes, ...], lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     """Where the rules are that may name a response; `lengths` are those of the prefixes in use."""
-    rest = without_scheme(key)
+    rest = without_scheme(key).partition(PIECE)[0]
     authority = authority_of(rest)
     host = host_of(authority)
     places = [_place(PurgeKind.URL, rest), _place(PurgeKind.HOST, host)]

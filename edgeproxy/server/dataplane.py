@@ -104,7 +104,12 @@ class DataPlane:
         self._tunnels = Tunnels(clock)
         forwarder = Forwarder(self._fetcher, self._revalidations, self._tunnels, clock)
         self._cycle = Cycle(
-            self._plan, lookup=self._lookup, forwarder=forwarder, ledger=self._ledger, clock=clock
+            self._plan,
+            lookup=self._lookup,
+            forwarder=forwarder,
+            ledger=self._ledger,
+            clock=clock,
+            workers=workers,
         )
         # clients
         self._requests: set[asyncio.Task[None]] = set()

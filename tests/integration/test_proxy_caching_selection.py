@@ -203,19 +203,6 @@ async def test_a_range_that_does_not_hold_gets_the_whole(book: Shop, fields: dic
         assert (answer.status, len(answer.body), answer.cache_status) == (200, 1000, HIT)
 
 
-async def test_a_range_of_what_is_not_stored_is_passed_on_and_not_stored(book: Shop) -> None:
-    book.status, book.body = "206 Partial Content", b"01234"
-    book.lines = ("Cache-Control: max-age=60", "Content-Range: bytes 0-4/1000")
-    async with origin(book) as raw, plane(caching(), o=raw.url) as proxy:
-        for _ in range(2):
-            answer = await proxy.get("/a", {"Range": "bytes=0-4"})
-            assert (answer.status, answer.cache_status) == (
-                206,
-                b"edgeproxy; fwd=uri-miss; fwd-status=206",
-            )
-            assert field(book.last, b"range") == b"bytes=0-4"
-
-
 async def test_a_range_of_what_is_stale_is_cut_after_validation(book: Shop) -> None:
     async with origin(book) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
         await proxy.get("/a")

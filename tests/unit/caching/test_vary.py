@@ -10,7 +10,7 @@ from edgeproxy.caching.vary import (
     cookie,
     matches,
     normalised_fields,
-    select,
+    preferred,
     selecting,
     selecting_names,
     variant_key,
@@ -168,39 +168,41 @@ def dated(date: float, *fields: str, request: RequestHead | None = None, time: f
     return stored(cc("max-age=60", (b"Date", at(date)), *fields), request=request, time=time)
 
 
-def test_s4_the_most_recent_by_date_is_selected() -> None:
+def test_s4_the_most_recent_by_date_is_preferred() -> None:
     old, new = dated(-20), dated(-10)
-    assert select([new, old], get(), PLAIN, T0) is new
-    assert select([old, new], get(), PLAIN, T0) is new
+    assert preferred([new, old]) is new
+    assert preferred([old, new]) is new
 
 
-def test_of_one_date_the_last_to_come_is_selected() -> None:
+def test_of_one_date_the_last_to_come_is_preferred() -> None:
     first, last = dated(0), dated(0, time=T0 + 1)
-    assert select([last, first], get(), PLAIN, T0) is last
+    assert preferred([last, first]) is last
 
 
-def test_none_is_selected_of_none_that_match() -> None:
-    assert select([], get(), PLAIN, T0) is None
-    assert select([varied("Foo", "Foo: 1")], get("Foo: 2"), PLAIN, T0) is None
+def test_none_is_preferred_of_none() -> None:
+    assert preferred([]) is None
 
 
-def test_s4_1_an_answer_that_forgets_vary_gives_way_to_a_fresh_one_that_has_it() -> None:
+def test_s4_1_an_answer_that_forgets_vary_gives_way_to_one_that_has_it() -> None:
     english = dated(-10, "Vary: Accept-Language", request=get("Accept-Language: en"))
     default = dated(0)
-    assert select([english, default], get("Accept-Language: en"), PLAIN, T0) is english
-    assert select([english, default], get("Accept-Language: fr"), PLAIN, T0) is None
-    assert select([english, default], get("Accept-Language: en"), PLAIN) is english
+    assert preferred([english, default]) is english
+    assert preferred([default, english]) is english
 
 
-def test_s4_1_once_the_ones_with_vary_are_stale_the_most_recent_counts_again() -> None:
-    english = dated(-10, "Vary: Accept-Language", request=get("Accept-Language: en"))
-    gone = dated(0)
-    assert select([english, gone], get("Accept-Language: en"), PLAIN, T0 + 50) is gone
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Request-Id", "traceparent"])
+def test_what_each_request_to_an_origin_gets_anew_varies_like_a_star(name: str) -> None:
+    assert varies_on_everything(lines(f"Vary: Accept, {name}"))
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-Proto", "X-Forwarded-Host", "Host"])
+def test_what_follows_from_the_key_selects_nothing(name: str) -> None:
+    assert selecting_names(lines(f"Vary: {name}, Accept"), PLAIN) == (b"accept",)
 
 
 def test_s4_1_without_any_vary_there_is_nothing_to_give_way_to() -> None:
     old, new = dated(-20), dated(0)
-    assert select([old, new], get(), PLAIN) is new
+    assert preferred([old, new]) is new
 
 
 NORMALIZE = CachePolicy(

@@ -41,9 +41,9 @@ def test_peeking_leaves_no_trace() -> None:
 
 def test_of_several_that_suit_the_most_recent_is_found() -> None:
     with Rig() as rig:
-        rig.store(asks(), VARIED, b"first")
+        rig.store(asks(), FRESH, b"first")
         rig.advance(1)
-        rig.store(asks(), FRESH, b"second")
+        rig.store(asks(), VARIED, b"second")
         stored = look(rig).stored
         assert stored is not None
         assert stored.body == (b"second",)

@@ -152,7 +152,7 @@ async def test_a_part_is_not_served_as_the_whole_when_the_origin_fails() -> None
     async with origin(book) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
         await part(proxy, "0-4")
         await proxy.advance(61)
-        book.raw = b"nonsense\r\n\r\n"
+        book.answer = lambda head: b"nonsense\r\n\r\n"  # type: ignore[method-assign]
         assert (await proxy.get("/a")).status == 502
 
 

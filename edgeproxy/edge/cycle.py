@@ -18,6 +18,7 @@ from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.clock import Clock
 from edgeproxy.edge.deliver import How
 from edgeproxy.edge.forward import Forwarder
+from edgeproxy.edge.inner import Inners
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
 from edgeproxy.edge.lookup import NOTHING, Found, Lookup
 from edgeproxy.edge.outgoing import CONDITIONALS, end_to_end, hops_left, upgrade_of
@@ -51,6 +52,7 @@ class Cycle:
         self._ledger = ledger
         self._clock = clock
         self._refreshes = Refreshes(workers)
+        self.inners = Inners(self.serve, clock)
         self._told: dict[tuple[str, str], float] = {}  # until when, by upstream and kind of error
 
     def __repr__(self) -> str:

@@ -127,17 +127,23 @@ class Ledger:
         self.tier_results("memory", "hit", count)
 
     def finished(self, out: Downstream, status: int, note: Note) -> None:
-        """Count an exchange that is over, and log it where logging is on."""
+        """Count an exchange that is over, and log it where logging is on.
+
+        Of one that no client asked for only the origin's time that it saved: the client's request that
+        it is part of is counted itself.
+        """
         ints = self._counters.ints
         route, outcome = note.route, note.outcome
+        if note.saved:
+            self._counters.floats[self.saved_slot(route)] += note.saved
+        if not out.counted:
+            return
         seconds = self._clock.monotonic() - note.received
         ints[self.request_slot(route, outcome, status)] += 1
         self.duration(route, outcome).observe(seconds)
         if out.sent and (outcome in FROM_CACHE or note.origin):  # else it was made here
             source = "cache" if outcome in FROM_CACHE else "origin"
             ints[self.bytes_slot(route, source)] += out.sent
-        if note.saved:
-            self._counters.floats[self.saved_slot(route)] += note.saved
         if self._log is not None:
             fields = out.head.fields
             self._log.add(

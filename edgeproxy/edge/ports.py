@@ -45,6 +45,7 @@ class Downstream(Protocol):
 
     head: RequestHead
     client: Client
+    counted: bool  # False: asked by this process; neither counted nor logged as a client's request
     on_writable: Callable[[], None]  # called when `writable` turns true
     on_gone: Callable[[], None]  # called when `gone` turns true
     done: "asyncio.Future[None]"  # resolved when the response ended, was aborted, or the client left

@@ -196,6 +196,7 @@ class DataPlane:
         for task in list(self._requests):
             task.cancel()
         await asyncio.gather(*self._requests, return_exceptions=True)
+        await self._cycle.inners.close()
         await self._revalidations.close(0.0)
         await self._fetcher.close()
         await self._doors.closed()

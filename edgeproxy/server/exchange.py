@@ -34,6 +34,8 @@ def without_length(fields: Iterable[RawField]) -> list[RawField]:
 class Exchange:
     """One request and the way back to its client (`edge.ports.Downstream`)."""
 
+    counted = True
+
     __slots__ = (
         "_chunked",
         "_connection",

@@ -28,6 +28,11 @@ def part_key(key: bytes, piece: bytes) -> bytes:
     return key + PIECE + piece
 
 
+def whole_key(key: bytes) -> bytes:
+    """The key of the whole of which `key` may name a piece."""
+    return key.partition(PIECE)[0]
+
+
 def _under(query: bytes, key_policy: KeyPolicy) -> bytes | None:
     """The query as the policy leaves it; None where nothing is left of it."""
     if key_policy.query_only is None and not key_policy.query_ignore and not key_policy.query_sort:

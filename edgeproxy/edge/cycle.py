@@ -5,8 +5,9 @@ Must not know sockets. Decisions are `caching.decide`'s; this carries them out.
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from math import floor
-from typing import assert_never
+from typing import Any, assert_never
 
 from edgeproxy.caching import decide
 from edgeproxy.caching.decide import Forward, OnlyIfCachedMiss, UseStaleAndRevalidate, UseStored, Validate
@@ -25,6 +26,7 @@ from edgeproxy.edge.outgoing import CONDITIONALS, end_to_end, hops_left, upgrade
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.refreshes import Refreshes
 from edgeproxy.edge.request import Plan, Request
+from edgeproxy.edge.slices import Slice, Slices
 from edgeproxy.errors import BadRequest, EdgeProxyError, NotStored, Source
 
 TELL_EVERY = 10.0
@@ -52,18 +54,34 @@ class Cycle:
         self._ledger = ledger
         self._clock = clock
         self._refreshes = Refreshes(workers)
+        self._slices = Slices(self._slice, forwarder.forget, clock)
         self.inners = Inners(self.serve, clock)
         self._told: dict[tuple[str, str], float] = {}  # until when, by upstream and kind of error
 
     def __repr__(self) -> str:
         return f"<Cycle {self._lookup!r} {self._forwarder!r}>"
 
+    async def close(self) -> None:
+        """End the inner requests under way."""
+        await self.inners.close()
+        await self._slices.inners.close()
+
     async def serve(self, out: Downstream, received: float) -> None:
         """Answer one request, whatever happens; returns when the client has its answer."""
-        plan = self.plan
-        note = Note(received)
+        plan, note = self.plan, Note(received)
+        await self._finish(out, plan, note, self._serve(out, plan, note))
+
+    async def _slice(self, out: Downstream, received: float) -> None:
+        """Answer the inner request for a slice."""
+        assert isinstance(out, Slice)
+        request = out.request
+        await self._finish(out, request.plan, request.note, self._cached(request))
+
+    async def _finish(
+        self, out: Downstream, plan: Plan, note: Note, serving: Coroutine[Any, Any, None]
+    ) -> None:
         try:
-            await self._serve(out, plan, note)
+            await serving
         except EdgeProxyError as error:
             note.outcome = Outcome.ERROR
             note.reason = error.proxy_error
@@ -138,6 +156,8 @@ class Cycle:
                 if not vain:
                     found = await self._lookup.in_shared(request.key, head, route.policy, found)
         request.found = found
+        if self._slices_it(request) and await self._slices.serve(request):
+            return
         decision = self._decide(request, route.policy)
         forced = isinstance(decision, Validate) and decision.fwd is Fwd.REQUEST
         if forced and not self._refreshes.allows(route, self._clock.monotonic()):
@@ -168,10 +188,20 @@ class Cycle:
             case _:
                 assert_never(decision)
 
+    @staticmethod
+    def _slices_it(request: Request) -> bool:
+        """Whether it is to be put together of slices: unless the whole is stored, being small enough."""
+        if not request.route.policy.slice_size or request.sliced or request.head.method != b"GET":
+            return False
+        stored = request.found.stored
+        return stored is None or stored.status == 206
+
     def _find(self, request: Request) -> Found:
         """What memory holds for it: under its own key, under another query's, for its very Range."""
         head, policy = request.head, request.route.policy
         found = self._lookup.in_memory(request.key, head, policy)
+        if request.sliced:
+            return found
         if found.stored is None and self._lookup.aliases:
             other = self._lookup.by_alias(request.key, head, policy)
             if other.stored is not None:
@@ -200,6 +230,8 @@ class Cycle:
         Its conditions too, where the whole could not be stored lately: the origin may answer 304.
         """
         head = request.head
+        if request.sliced:
+            return False
         if head.method != b"GET" or b"range" in head.fields:
             return True
         return not CONDITIONALS.isdisjoint(head.fields.index) and self._forwarder.vain(request.key)

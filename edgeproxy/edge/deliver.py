@@ -12,6 +12,7 @@ from edgeproxy.caching.cache_status import member
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.preconditions import CONDITIONALS, Precondition, evaluate, not_modified_fields
 from edgeproxy.caching.ranges import (
+    ByteRange,
     Parts,
     Unsatisfiable,
     Whole,
@@ -94,31 +95,25 @@ class Deliver:
         request = out.head
         precondition = evaluate(request, stored)
         if precondition is not Precondition.PROCEED:
-            self._precondition(out, precondition, fields.raw, tail)
+            self.precondition(out, precondition, fields.raw, tail)
             return
         match select_ranges(request, stored):
             case Whole():
                 out.start(stored.status, stored.reason, (*fields.raw, *tail), stored.size)
                 pour(stored.body if request.method != b"HEAD" else (), out)
             case Unsatisfiable() as unsatisfiable:
-                lines = [
-                    *_own(fields.raw),
-                    *tail,
-                    (b"Content-Range", unsatisfiable.content_range),
-                    (b"Content-Length", b"0"),
-                ]
-                out.start(416, reason_of(416), lines, 0)
-                out.end()
+                self.unsatisfiable(out, unsatisfiable, fields.raw, tail)
             case Parts() as parts:
                 self._parts(out, parts, stored, fields, tail)
 
     @staticmethod
-    def _precondition(
+    def precondition(
         out: Downstream,
         precondition: Precondition,
         lines: Iterable[RawField],
         tail: tuple[RawField, ...] = (),
     ) -> None:
+        """Answer 304 or 412 in the place of a response with these fields."""
         if precondition is Precondition.NOT_MODIFIED:
             out.start(304, b"Not Modified", (*not_modified_fields(Fields(lines)).raw, *tail), None)
         else:
@@ -126,23 +121,22 @@ class Deliver:
         out.end()
 
     @staticmethod
+    def unsatisfiable(
+        out: Downstream, found: Unsatisfiable, lines: Iterable[RawField], tail: tuple[RawField, ...] = ()
+    ) -> None:
+        """Answer 416 in the place of a response with these fields."""
+        own = [*_own(lines), *tail, (b"Content-Range", found.content_range), (b"Content-Length", b"0")]
+        out.start(416, reason_of(416), own, 0)
+        out.end()
+
+    @staticmethod
     def _parts(
         out: Downstream, parts: Parts, stored: StoredResponse, fields: Fields, tail: tuple[RawField, ...]
     ) -> None:
+        fields, layout = laid_out(parts, fields, size_of(stored))
         segments: list[bytes | memoryview] = []
-        size = size_of(stored)
-        fields = fields.without((b"content-range",))
-        if len(parts.ranges) == 1:
-            fields = part_fields(fields, parts.ranges[0], size)
-            segments.extend(slice_body(stored, parts.ranges[0]))
-        else:
-            boundary = secrets.token_hex(16).encode()
-            content_type = fields.get(b"content-type")
-            fields = multipart_fields(fields, parts, size, boundary)
-            for wanted in parts.ranges:
-                segments.append(part_head(wanted, size, content_type, boundary))
-                segments.extend(slice_body(stored, wanted))
-            segments.append(multipart_end(boundary))
+        for piece in layout:
+            segments.extend((piece,) if isinstance(piece, bytes) else slice_body(stored, piece))
         out.start(206, b"Partial Content", (*fields.raw, *tail), sum(map(len, segments)))
         pour(segments, out)
 
@@ -161,7 +155,7 @@ class Deliver:
             )
             precondition = evaluate(out.head, candidate)
             if precondition is not Precondition.PROCEED:
-                self._precondition(out, precondition, lines)
+                self.precondition(out, precondition, lines)
                 return
         out.start(head.status, head.reason, lines, body_length(head))
         if out.head.method == b"HEAD" or head.status in (204, 304):
@@ -200,6 +194,20 @@ class Deliver:
         out.start(status, reason_of(status), lines, len(body))
         out.write(body)
         out.end()
+
+
+def laid_out(parts: Parts, fields: Fields, size: int) -> tuple[Fields, list[bytes | ByteRange]]:
+    """The fields of a 206 with these parts of `size` bytes, and its body: framing, ranges of the whole."""
+    fields = fields.without((b"content-range",))
+    if len(parts.ranges) == 1:
+        return part_fields(fields, parts.ranges[0], size), [parts.ranges[0]]
+    boundary = secrets.token_hex(16).encode()
+    content_type = fields.get(b"content-type")
+    layout: list[bytes | ByteRange] = []
+    for wanted in parts.ranges:
+        layout += (part_head(wanted, size, content_type, boundary), wanted)
+    layout.append(multipart_end(boundary))
+    return multipart_fields(fields, parts, size, boundary), layout
 
 
 def _own(lines: Iterable[RawField]) -> list[RawField]:

@@ -13,7 +13,7 @@ from edgeproxy.caching.adaptive import replaces
 from edgeproxy.caching.build import make_stored
 from edgeproxy.caching.decide import CLIENTS_OWN, Again, Complete, Freshen, OnResponse, Relay, Store, Unusable
 from edgeproxy.caching.invalidation import SAFE_METHODS
-from edgeproxy.caching.key import part_key
+from edgeproxy.caching.key import part_key, whole_key
 from edgeproxy.caching.parts import combined, part_of, same_representation
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
@@ -131,6 +131,13 @@ class Fetcher:
         if keys or tags:
             await self._invalidate(keys, tags)
 
+    async def forget(self, key: bytes) -> list[bytes]:
+        """Remove what is stored under this key, in memory and the shared tier; its variants."""
+        variants = set(self._memory.remove(key))
+        if self.lookup.shared is not None:
+            variants.update(await self.lookup.shared.remove(key))
+        return sorted(variants)
+
     async def close(self) -> None:
         """Let what is being removed from the shared tier be removed: its timeout bounds that."""
         await asyncio.gather(*self._removals, return_exceptions=True)
@@ -215,6 +222,7 @@ class Fetcher:
         if isinstance(decision, Complete) and fill.size != body_length(head):
             return  # the part was not the one that its head announced
         policy, now = job.route.policy, self._clock.wall()
+        key = job.key if head.status == 206 else whole_key(job.key)
         stored = make_stored(
             job.request,
             head,
@@ -223,7 +231,7 @@ class Fetcher:
             response_time=fill.response_time,
             policy=policy,
             stamp=stamp,
-            key=job.key,
+            key=key,
             origin_seconds=fill.origin_seconds,
         )
         self.collapse.forget(job.key)
@@ -240,6 +248,10 @@ class Fetcher:
     def _insert_part(self, part: StoredResponse, request: RequestHead, policy: CachePolicy) -> None:
         """Keep a part in memory, with what is there of the same representation (RFC 9111 §3.4)."""
         if self._purges.verdict(part.key, part.tags, part.stamp) is Verdict.DEAD:
+            return
+        if part.key != whole_key(part.key):  # a slice
+            if part_of(part) is not None:
+                self._insert(part, policy, self._clock.wall())
             return
         if part_of(part) is None:
             # It is not what it says: good for the very same question, and nothing else.

@@ -71,6 +71,9 @@ class Aid:
         return wanted if validator is None else (*wanted, (b"If-Range", validator))
 
 
+NO_AID = Aid()
+
+
 def _cancel_this_task() -> Callable[[], None]:
     """For a fetch that nobody but this client wants."""
     task = asyncio.current_task()
@@ -99,6 +102,10 @@ class Forwarder:
     def vain(self, key: bytes) -> bool:
         """Whether this key's responses could not be shared lately."""
         return self.fetcher.collapse.vain(key, self._clock.monotonic())
+
+    async def forget(self, key: bytes) -> list[bytes]:
+        """Remove what is stored under this key, in all tiers; its variants."""
+        return await self.fetcher.forget(key)
 
     # --- alone
 
@@ -244,7 +251,7 @@ class Forwarder:
                 self._failed(request, error, collapsed=False)
                 return
             # What was hoped for did not help: now as if nothing were stored.
-            fill = self._begin(request, None, Aid(), None)
+            fill = self._begin(request, None, NO_AID, None)
             await self.fetcher.run(fill, request.upstream, self._shared_request(request, None))
         try:
             self._answer(request, fill, collapsed=False)
@@ -254,13 +261,13 @@ class Forwarder:
     def _aid(self, request: Request, validated: StoredResponse | None) -> Aid:
         """What is stored that could spare the origin a part of its answer, or all of it."""
         stored, policy = request.found.stored, request.route.policy
-        if validated is not None or request.head.method != b"GET":
-            return Aid()
+        if validated is not None or request.head.method != b"GET" or request.sliced:
+            return NO_AID
         if stored is not None:
-            return Aid(completes=stored) if missing(stored) is not None else Aid()
+            return Aid(completes=stored) if missing(stored) is not None else NO_AID
         if request.fwd is Fwd.VARY_MISS:
             return Aid(others=tuple(self.fetcher.lookup.others(request.key, policy)))
-        return Aid()
+        return NO_AID
 
     def _begin(
         self, request: Request, validated: StoredResponse | None, aid: Aid, collapse: CollapseKey | None
@@ -305,16 +312,16 @@ class Forwarder:
         request: Request,
         validated: StoredResponse | None,
         method: bytes | None = None,
-        aid: Aid | None = None,
+        aid: Aid = NO_AID,
     ) -> OriginRequest:
         """A request whose answer is for all: the client's own conditions are answered here."""
         head = request.head
         fields = normalised_fields(head, request.route.policy)
         if fields is not head.fields:
             head = replace(head, fields=fields)
-        add = (
-            conditional_fields(validated) if validated is not None else aid.fields if aid is not None else ()
-        )
+        add = aid.fields if validated is None else conditional_fields(validated)
+        if request.sliced:
+            add = (*add, (b"Range", request.head.fields.get(b"range") or b""))
         return request.plan.outgoing.request(
             head, request.out.client, request.route, drop=CONDITIONALS, add=add, method=method
         )

@@ -13,6 +13,7 @@ from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.caching.vary import matches, preferred, selecting_names, variant_of
 from edgeproxy.edge.aliases import Aliases
 from edgeproxy.edge.hot import cool
+from edgeproxy.edge.pieces import Pieces
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.store.memory import MemoryTier, Node, Primary
 from edgeproxy.store.tier import SharedTier
@@ -55,6 +56,7 @@ class Lookup:
         self.memory = memory
         self.shared = shared
         self.aliases = Aliases()
+        self.pieces = Pieces()
         self._purges = purges
         self._counts = counts
 
@@ -171,6 +173,8 @@ class Lookup:
     def keep(self, stored: StoredResponse, policy: CachePolicy) -> None:
         """Put a response into memory, where it is from now on found first by requests that it suits."""
         node = self.memory.put(stored, policy.max_variants)
+        if node is not None:
+            self.pieces.add(stored.key)
         if policy.no_vary_search and NO_VARY_SEARCH in stored.fields:
             rule = search_variance(stored.fields)
             if rule and node is not None:

@@ -33,7 +33,7 @@ class Plan:
 class Request:
     """One request on its way: what each step of the cycle learnt for the next."""
 
-    __slots__ = ("found", "fwd", "head", "key", "note", "out", "plan", "route", "upstream", "why")
+    __slots__ = ("found", "fwd", "head", "key", "note", "out", "plan", "route", "sliced", "upstream", "why")
 
     def __init__(self, out: Downstream, plan: Plan, route: Route, upstream: Upstream, note: Note) -> None:
         self.out = out
@@ -47,6 +47,7 @@ class Request:
         self.key = (
             cache_key(target, route.policy.key) if out.head.method == b"GET" else plan.router.key_of(target)
         )
+        self.sliced = False  # for one slice, whose Range is part of its key
         self.found: Found = NOTHING
         self.fwd = Fwd.BYPASS
         self.why = Reason.DISABLED

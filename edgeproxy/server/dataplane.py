@@ -11,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from edgeproxy.caching.key import PIECE
 from edgeproxy.clock import Clock
 from edgeproxy.config.model import Config, Listener
 from edgeproxy.edge.cycle import Cycle
@@ -31,7 +32,7 @@ from edgeproxy.server.limits import client_limits
 from edgeproxy.server.listening import Listening
 from edgeproxy.server.plans import Prepared, Upstreams, make_plan
 from edgeproxy.server.refusals import Refusals
-from edgeproxy.store.memory import MemoryTier
+from edgeproxy.store.memory import MemoryTier, Node
 from edgeproxy.store.redis_tier import RedisTier
 from edgeproxy.telemetry.access_log import AccessLog
 from edgeproxy.telemetry.counters import Counters
@@ -85,7 +86,7 @@ class DataPlane:
         self._generation = 1
         # tiers
         budget = config.cache.memory.max_size // workers
-        self._memory = MemoryTier(budget, on_evict)
+        self._memory = MemoryTier(budget, self._evicted)
         self._redis = _redis_tier(config)
         # edge
         self._ledger = Ledger(counters, access_log, clock)
@@ -196,7 +197,7 @@ class DataPlane:
         for task in list(self._requests):
             task.cancel()
         await asyncio.gather(*self._requests, return_exceptions=True)
-        await self._cycle.inners.close()
+        await self._cycle.close()
         await self._revalidations.close(0.0)
         await self._fetcher.close()
         await self._doors.closed()
@@ -286,12 +287,15 @@ class DataPlane:
     async def remove(self, keys: list[bytes]) -> list[str]:
         """Remove all variants of these cache keys from memory and Redis; a name for each that was there."""
         removed: list[str] = []
-        for key in keys:
-            variants = set(self._memory.remove(key))
-            if self._redis is not None:
-                variants.update(await self._redis.remove(key))
-            removed += [f"{key.decode('latin-1')} {variant.hex()}" for variant in sorted(variants)]
+        for key in [piece for whole in keys for piece in (whole, *self._lookup.pieces.of(whole))]:
+            variants = await self._fetcher.forget(key)
+            removed += [f"{key.decode('latin-1')} {variant.hex()}" for variant in variants]
         return removed
+
+    def _evicted(self, node: Node) -> None:
+        on_evict(node)
+        if PIECE in node.primary.key:
+            self._lookup.pieces.drop(node.primary.key)
 
     def set_health(self, upstream: str, origin: str, healthy: bool) -> None:
         """What an active check found."""

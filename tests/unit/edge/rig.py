@@ -94,7 +94,7 @@ class Nowhere(Forwarder):
     def vain(self, key: bytes) -> bool:
         return False
 
-    async def alone(self, request: Request) -> None:
+    async def alone(self, request: Request, *, store: bool = False) -> None:
         self.asked += 1
         raise WouldForward(str(request.fwd))
 

@@ -1,0 +1,242 @@
+"""Large representations fetched, stored and served in aligned slices.
+
+Must not know how one slice is looked up, fetched or stored: each is an inner request of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from edgeproxy.caching.preconditions import Precondition, evaluate
+from edgeproxy.caching.ranges import ByteRange, Parts, Unsatisfiable, select_ranges
+from edgeproxy.caching.slices import (
+    Sliced,
+    as_whole,
+    first_wanted,
+    slice_key,
+    slice_range,
+    sliced,
+    slices_of,
+    within,
+)
+from edgeproxy.clock import Clock
+from edgeproxy.edge.collapse import Collapse
+from edgeproxy.edge.deliver import laid_out
+from edgeproxy.edge.inner import Inner, Inners
+from edgeproxy.edge.ledger import Note
+from edgeproxy.edge.outgoing import CONDITIONALS
+from edgeproxy.edge.outlet import Outlet
+from edgeproxy.edge.ports import Downstream
+from edgeproxy.edge.request import Request
+from edgeproxy.errors import ClientGone, EdgeProxyError, IncompleteResponse
+from edgeproxy.wire.heads import ResponseHead
+
+Forget = Callable[[bytes], Awaitable[object]]
+"""Removes what is stored under a cache key from all tiers."""
+
+
+class Slice(Inner):
+    """The inner request for one slice of what `outer` asks for."""
+
+    def __init__(self, outer: Request, index: int, received: float) -> None:
+        size = outer.route.policy.slice_size
+        fields = outer.head.fields.without(CONDITIONALS).plus((b"Range", slice_range(index, size)))
+        loop = asyncio.get_running_loop()
+        super().__init__(replace(outer.head, fields=fields), outer.out.client, loop)
+        self.index = index
+        self.outer = outer
+        self.note = Note(received, outer.route.name, upstream=outer.upstream.name)
+
+    @property
+    def request(self) -> Request:
+        """The request as the cycle serves it."""
+        outer = self.outer
+        request = Request(self, outer.plan, outer.route, outer.upstream, self.note)
+        request.key = slice_key(outer.key, self.index, outer.route.policy.slice_size)
+        request.sliced = True
+        return request
+
+
+class Slices:
+    """Answers requests out of slices, where the origin lets itself be asked for those."""
+
+    def __init__(
+        self, serve: Callable[[Downstream, float], Awaitable[None]], forget: Forget, clock: Clock
+    ) -> None:
+        self.inners = Inners(serve, clock)  # type: ignore[arg-type]
+        self._forget = forget
+        self._clock = clock
+        self._whole = Collapse()  # keys whose origin does not do slices, for a while
+
+    def __repr__(self) -> str:
+        return f"<Slices {self.inners!r}>"
+
+    async def serve(self, request: Request) -> bool:
+        """Answer a GET; False, and nothing done, where this origin does not do slices of it."""
+        if self._whole.vain(request.key, self._clock.monotonic()):
+            return False
+        size = request.route.policy.slice_size
+        first = self._ask(request, first_wanted(request.head, size))
+        try:
+            head = await self._head(request, first)
+            of = sliced(head, first.index, size)
+            if of is not None:
+                await self._assembled(request, first, head, of)
+            elif head.status == 206:
+                self._whole.remember(request.key, self._clock.monotonic())
+                return False
+            else:
+                self._note(request, first)
+                await self._through(request.out, first, head)
+        finally:
+            first.leave()
+        return True
+
+    def _ask(self, request: Request, index: int) -> Slice:
+        piece = Slice(request, index, self._clock.monotonic())
+        self.inners.serve(piece)
+        return piece
+
+    @staticmethod
+    async def _head(request: Request, piece: Slice) -> ResponseHead:
+        """The head of a slice; who waits for it in vain lets it go. Raises ClientGone."""
+        out = request.out
+        out.on_gone = piece.leave
+        if out.gone:
+            piece.leave()
+        return await piece.answer()
+
+    @staticmethod
+    def _note(request: Request, piece: Slice) -> None:
+        note, inner = request.note, piece.note
+        note.outcome, note.reason, note.origin = inner.outcome, inner.reason, inner.origin
+        note.request_id = inner.request_id
+
+    @staticmethod
+    async def _through(out: Downstream, piece: Slice, head: ResponseHead) -> None:
+        """Pass on what is no slice: the whole, an error, a redirect."""
+        out.start(head.status, head.reason, head.fields, piece.length)
+        outlet = Outlet(out)
+        try:
+            async for data in piece:
+                await outlet.write(data)
+        except ClientGone:
+            return
+        except IncompleteResponse:
+            out.abort()
+            return
+        finally:
+            outlet.close()
+        out.end(piece.trailers)
+
+    async def _assembled(self, request: Request, first: Slice, head: ResponseHead, of: Sliced) -> None:
+        out, deliver = request.out, request.plan.deliver
+        self._note(request, first)
+        whole = as_whole(request.key, head.fields, of.size)
+        precondition = evaluate(request.head, whole)
+        if precondition is not Precondition.PROCEED:
+            deliver.precondition(out, precondition, whole.fields.raw)
+            return
+        layout: Sequence[bytes | ByteRange] = (ByteRange(0, of.size),)
+        status, reason = 200, b"OK"
+        fields = whole.fields.plus((b"Content-Length", b"%d" % of.size))
+        match select_ranges(request.head, whole):
+            case Unsatisfiable() as unsatisfiable:
+                deliver.unsatisfiable(out, unsatisfiable, whole.fields.raw)
+                return
+            case Parts() as parts:
+                status, reason = 206, b"Partial Content"
+                fields, layout = laid_out(parts, whole.fields, of.size)
+        size = sum(len(item) if isinstance(item, bytes) else item.stop - item.start for item in layout)
+        out.start(status, reason, fields, size)
+        await self._pour(request, first, of, layout)
+
+    async def _pour(
+        self, request: Request, first: Slice, of: Sliced, layout: Sequence[bytes | ByteRange]
+    ) -> None:
+        outlet = Outlet(request.out)
+        try:
+            async with aclosing(self._pieces(request, first, of, layout)) as pieces:
+                async for data in pieces:
+                    await outlet.write(data)
+        except ClientGone:
+            return
+        except EdgeProxyError as error:
+            request.note.reason = error.proxy_error
+            request.out.abort()
+            return
+        finally:
+            outlet.close()
+        request.out.end()
+
+    async def _pieces(
+        self, request: Request, first: Slice, of: Sliced, layout: Sequence[bytes | ByteRange]
+    ) -> AsyncGenerator[bytes | memoryview, None]:
+        """The body; while one slice is written, the next is asked for."""
+        slice_size = request.route.policy.slice_size
+        wanted = list(_wanted(layout, slice_size))
+        ahead: Slice | None = None
+        piece: Slice | None = first
+        try:
+            for at, item in enumerate(wanted):
+                if isinstance(item, bytes):
+                    yield item
+                    continue
+                index, start, stop = item
+                if piece is None or piece.index != index:
+                    piece = ahead if ahead is not None and ahead.index == index else self._ask(request, index)
+                    ahead = None
+                following = _next_index(wanted, at)
+                if ahead is None and following is not None and following != index:
+                    ahead = self._ask(request, following)
+                if piece is not first:
+                    piece = await self._same(request, piece, of)
+                position = 0
+                async for data in piece:
+                    low, high = max(0, start - position), min(len(data), stop - position)
+                    position += len(data)
+                    if low < high:
+                        yield memoryview(data)[low:high]
+                    if position >= stop:
+                        break
+                piece.leave()
+                piece = None
+        finally:
+            for left in (piece, ahead):
+                if left is not None:
+                    left.leave()
+
+    async def _same(self, request: Request, piece: Slice, of: Sliced) -> Slice:
+        """That slice, if it is of the same representation; one that was stored before is fetched anew.
+
+        Raises IncompleteResponse where the representation changed under way: nothing of it is kept.
+        """
+        slice_size = request.route.policy.slice_size
+        for attempt in (1, 2):
+            found = sliced(await piece.answer(), piece.index, slice_size)
+            if found == of:
+                return piece
+            piece.leave()
+            if found is None:
+                raise IncompleteResponse("a slice did not come")
+            await self._forget(slice_key(request.key, piece.index, slice_size))
+            if attempt == 1:
+                piece = self._ask(request, piece.index)
+        for index in slices_of(ByteRange(0, of.size), slice_size):
+            await self._forget(slice_key(request.key, index, slice_size))
+        raise IncompleteResponse("the representation changed while it was put together of slices")
+
+
+def _wanted(layout: Sequence[bytes | ByteRange], slice_size: int) -> Iterator[bytes | tuple[int, int, int]]:
+    """The body in order: framing, and of which slice the bytes from where up to where."""
+    for item in layout:
+        if isinstance(item, bytes):
+            yield item
+        elif item.start < item.stop:
+            for index in slices_of(item, slice_size):
+                yield index, *within(item, index, slice_size)
+
+
+def _next_index(wanted: Sequence[bytes | tuple[int, int, int]], at: int) -> int | None:
+    return next((item[0] for item in wanted[at + 1 :] if not isinstance(item, bytes)), None)

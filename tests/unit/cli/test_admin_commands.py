@@ -1,7 +1,13 @@
 """`purge` and `explain` over real HTTP: what they send, what they print, how they exit."""
 
+import contextlib
 import io
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -236,6 +242,25 @@ def test_on_a_terminal_steps_are_tables_in_which_nothing_is_cut(width: int) -> N
     assert "\x1b" not in output
     assert "Verdict: it would be fetched from the origin" in output
     assert any("rule" in line and "what mattered" in line for line in lines)
+
+
+def test_in_a_terminal_the_command_draws_tables(node: Node) -> None:
+    node.answer = EXPLAINED
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "edgeproxy", "explain", "http://a/", "--admin", node.url]
+    env = os.environ | {"COLUMNS": "70", "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=slave, stderr=slave, env=env) as process:
+        os.close(slave)
+        output = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while piece := os.read(master, 65536):
+                output += piece
+    os.close(master)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", output.decode())
+    assert "what mattered" in text
+    assert text.count("x" * 10) >= 10
+    assert max(map(len, text.splitlines())) <= 70
 
 
 def test_explain_prints_json_for_machines(node: Node) -> None:

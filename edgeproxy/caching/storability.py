@@ -46,11 +46,11 @@ def storable(
     """
     bound = binding(response.fields, policy)
     return (
-        _by_request(request, policy)
-        or _by_status(request, response, bound.directives)
-        or _by_method(request, response, bound, response_time)
-        or _by_directives(request, response, bound.directives, policy)
-        or _by_use(response, bound, policy, response_time)
+        by_request(request, policy)
+        or by_status(request, response, bound.directives)
+        or by_method(request, response, bound, response_time)
+        or by_directives(request, response, bound.directives, policy)
+        or by_use(response, bound, policy, response_time)
     )
 
 
@@ -70,7 +70,8 @@ def withheld_fields(fields: Fields, policy: CachePolicy) -> frozenset[bytes]:
     return named - _ESSENTIAL - frozenset(policy.targeted)
 
 
-def _by_request(request: RequestHead, policy: CachePolicy) -> Reason | None:
+def by_request(request: RequestHead, policy: CachePolicy) -> Reason | None:
+    """What of the request, or of the route, keeps its answer from being stored (§5.2.1.5)."""
     if not policy.enabled:
         return Reason.DISABLED
     return (
@@ -80,7 +81,8 @@ def _by_request(request: RequestHead, policy: CachePolicy) -> Reason | None:
     )
 
 
-def _by_status(request: RequestHead, response: ResponseHead, directives: Directives) -> Reason | None:
+def by_status(request: RequestHead, response: ResponseHead, directives: Directives) -> Reason | None:
+    """Whether its status is one that is stored, and understood where it must be (§3, §5.2.2.3)."""
     status = response.status
     if status == 206 and (b"range" not in request.fields or announced_part(response.fields) is None):
         return Reason.PARTIAL
@@ -91,7 +93,7 @@ def _by_status(request: RequestHead, response: ResponseHead, directives: Directi
     return None
 
 
-def _by_method(
+def by_method(
     request: RequestHead, response: ResponseHead, bound: Binding, response_time: float
 ) -> Reason | None:
     """GET; and POST where it says how long, and that it is what a GET would bring (RFC 9110 §9.3.3)."""
@@ -106,9 +108,10 @@ def _by_method(
     return Reason.METHOD
 
 
-def _by_directives(
+def by_directives(
     request: RequestHead, response: ResponseHead, directives: Directives, policy: CachePolicy
 ) -> Reason | None:
+    """Which field of it forbids storing (§3, §3.5, §4.1)."""
     # An understood status: no-store beside must-understand is for caches that know neither (§5.2.2.3).
     if b"no-store" in directives and b"must-understand" not in directives:
         return Reason.NO_STORE
@@ -124,7 +127,7 @@ def _by_directives(
     return None
 
 
-def _by_use(
+def by_use(
     response: ResponseHead, bound: Binding, policy: CachePolicy, response_time: float
 ) -> Reason | None:
     """Whether it is of a kind that is stored, and could ever be of use."""

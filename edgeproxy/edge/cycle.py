@@ -12,7 +12,6 @@ from typing import Any, assert_never
 from edgeproxy.caching import decide
 from edgeproxy.caching.decide import Forward, OnlyIfCachedMiss, UseStaleAndRevalidate, UseStored, Validate
 from edgeproxy.caching.early_hints import early_hints
-from edgeproxy.caching.key import part_key
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Fwd, Reason
 from edgeproxy.caching.stored import StoredResponse
@@ -21,7 +20,7 @@ from edgeproxy.edge.deliver import How
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.inner import Inners
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
-from edgeproxy.edge.lookup import NOTHING, Found, Lookup
+from edgeproxy.edge.lookup import NOTHING, Lookup
 from edgeproxy.edge.outgoing import CONDITIONALS, end_to_end, hops_left, upgrade_of
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.refreshes import Refreshes
@@ -150,7 +149,7 @@ class Cycle:
         head, route = request.head, request.route
         found = NOTHING
         if head.method in (b"GET", b"HEAD"):
-            found = self._find(request)
+            found = self._lookup.find(request.key, head, route.policy)
             if found.stored is None and self._lookup.shared is not None:
                 vain = self._forwarder.vain(request.key)
                 if not vain:
@@ -195,23 +194,6 @@ class Cycle:
             return False
         stored = request.found.stored
         return stored is None or stored.status == 206
-
-    def _find(self, request: Request) -> Found:
-        """What memory holds for it: under its own key, under another query's, for its very Range."""
-        head, policy = request.head, request.route.policy
-        found = self._lookup.in_memory(request.key, head, policy)
-        if request.sliced:
-            return found
-        if found.stored is None and self._lookup.aliases:
-            other = self._lookup.by_alias(request.key, head, policy)
-            if other.stored is not None:
-                return other
-        if found.stored is None and b"range" in head.fields:
-            exact = part_key(request.key, head.fields.get(b"range") or b"")
-            other = self._lookup.peek(exact, head, policy)
-            if other.stored is not None:
-                return other
-        return found
 
     def _decide(self, request: Request, policy: CachePolicy) -> decide.OnRequest:
         found = request.found

@@ -3,8 +3,10 @@
 Must not decide anything itself.
 """
 
+from datetime import UTC, datetime
 from typing import Any, assert_never
 
+from edgeproxy.caching import advice, steps
 from edgeproxy.caching.age import current_age
 from edgeproxy.caching.decide import (
     Forward,
@@ -15,53 +17,157 @@ from edgeproxy.caching.decide import (
     Validate,
     on_request,
 )
+from edgeproxy.caching.edits import Change
 from edgeproxy.caching.freshness import freshness_lifetime
 from edgeproxy.caching.key import cache_key
+from edgeproxy.caching.reasons import Reason
+from edgeproxy.caching.telling import Step, told
 from edgeproxy.clock import Clock
 from edgeproxy.edge.lookup import Found, Lookup
 from edgeproxy.edge.outgoing import end_to_end
 from edgeproxy.edge.request import Plan
 from edgeproxy.edge.routing import Route
+from edgeproxy.edge.unstored import Unstored, UnstoredAnswers
 from edgeproxy.wire.fields import Fields, RawField
 from edgeproxy.wire.heads import RequestHead
 from edgeproxy.wire.target import parse_uri
 
+_ENABLE = advice.Advice(
+    "route",
+    (Change("cache.enabled: true"),),
+    "answers on this route are stored and reused, as their origin allows",
+)
+_ASK = {
+    "at": "client",
+    "changes": [],
+    "effect": "the answer, or why it was not stored, is known here",
+    "caution": "",
+    "say": "no answer for this URL is known to this node: request it once, and explain it again",
+}
+
 
 async def explain(
-    plan: Plan, lookup: Lookup, clock: Clock, url: bytes, fields: list[RawField]
+    plan: Plan,
+    lookup: Lookup,
+    unstored: UnstoredAnswers,
+    clock: Clock,
+    url: bytes,
+    fields: list[RawField],
 ) -> dict[str, Any]:
-    """What a GET for `url` with these fields would get now, and by which rule; JSON-able.
+    """What a GET for `url` with these fields would get now, and by which rules; JSON-able.
 
     Raises BadRequest for a malformed URL. Leaves no trace in eviction, tiers and counts.
     """
     target = parse_uri(url)
     head = end_to_end(RequestHead(b"GET", target, 1, Fields(fields), target.origin_form))
     route = plan.router.match(target, b"GET")
-    told: dict[str, Any] = {"url": _text(target.uri), "route": route.name if route is not None else None}
+    said: dict[str, Any] = {"url": _text(target.uri), "route": route.name if route is not None else None}
     if route is None:
-        return told | {
-            "outcome": "error",
-            "reason": "no-route",
-            "would": "404: no route for this host and path",
-        }
-    told["upstream"] = route.upstream
+        would = "404: no route for this host and path"
+        return said | {"outcome": "error", "reason": "no-route", "would": would, "steps": [], "advice": []}
+    said["upstream"] = route.upstream
     if route.redirect_to is not None:
         to = route.redirect(target) or b""
-        return told | {"outcome": "redirect", "would": f"{route.redirect_status} to {_text(to)}"}
+        would = f"{route.redirect_status} to {_text(to)}"
+        return said | {"outcome": "redirect", "would": would, "steps": [], "advice": []}
     key = cache_key(target, route.policy.key)
-    told["key"] = _text(key)
-    found = lookup.peek(key, head, route.policy)
+    said["key"] = _text(key)
+    found = lookup.find(key, head, route.policy, trace=False)
     if found.stored is None:
         found = await lookup.in_shared(key, head, route.policy, found, promote=False)
+    now = clock.wall()
+    vary_miss = found.stored is None and found.others
     decision = on_request(
-        head,
-        found.stored,
-        route.policy,
-        clock.wall(),
-        soft_purged=found.soft_purged,
-        vary_miss=found.stored is None and found.others,
+        head, found.stored, route.policy, now, soft_purged=found.soft_purged, vary_miss=vary_miss
     )
-    return told | _decision(decision) | _stored(found, route, clock.wall())
+    walked = steps.of_request(
+        head, found.stored, route.policy, now, decision, soft_purged=found.soft_purged, vary_miss=vary_miss
+    )
+    said |= _decision(decision) | _stored(found, route, now)
+    said["steps"] = [_step("request", step) for step in walked]
+    last = unstored.last(key) if found.stored is None and decision.reason is not Reason.DISABLED else None
+    if last is not None:
+        said |= {"last_refusal": _refusal(last, now)}
+        said["steps"] += [
+            _step("last answer", step)
+            for step in steps.of_response(last.request, last.head, route.policy, last.time, last.reason)
+        ]
+    advised = _advised(head, found, last, lookup, key, route, now, decision)
+    said["advice"] = [_advice(each, route) for each in advised]
+    if last is None and decision.reason is Reason.NOT_STORED:
+        said["advice"].append(_ASK)
+    return said
+
+
+def _advised(
+    head: RequestHead,
+    found: Found,
+    last: Unstored | None,
+    lookup: Lookup,
+    key: bytes,
+    route: Route,
+    now: float,
+    decision: OnRequest,
+) -> tuple[advice.Advice, ...]:
+    policy = route.policy
+    if decision.reason is Reason.DISABLED:
+        return (_ENABLE,)
+    if found.stored is not None:
+        return advice.on_stored(head, found.stored, policy, now, soft_purged=found.soft_purged)
+    if last is not None:
+        return advice.on_refusal(last.request, last.head, policy, last.time, last.reason)
+    primary = lookup.memory.get(key)
+    if primary is not None and found.others:
+        for node in reversed(primary.variants.values()):
+            if node.live:
+                return advice.on_variant(head, node.stored, policy)
+    return ()
+
+
+def _step(of: str, step: Step) -> dict[str, Any]:
+    return {
+        "of": of,
+        "rule": step.rule,
+        "outcome": step.outcome,
+        "fields": [[name, value] for name, value in step.fields],
+        "section": step.section,
+        "reason": None if step.reason is None else str(step.reason),
+    }
+
+
+def _refusal(last: Unstored, now: float) -> dict[str, Any]:
+    return {
+        "time": datetime.fromtimestamp(last.time, UTC).isoformat(timespec="seconds"),
+        "wall": last.time,
+        "seconds_ago": round(max(0.0, now - last.time), 3),
+        "status": last.head.status,
+        "reason": str(last.reason),
+        "section": last.reason.section,
+        "fields": [[_text(name), told(name.lower(), value)] for name, value in last.head.fields],
+    }
+
+
+def _advice(each: advice.Advice, route: Route) -> dict[str, Any]:
+    return {
+        "at": each.at,
+        "changes": [{"send": one.send, "instead_of": one.instead_of} for one in each.changes],
+        "effect": each.effect,
+        "caution": each.caution,
+        "say": _sentence(each, route),
+    }
+
+
+def _sentence(each: advice.Advice, route: Route) -> str:
+    if each.at == "route":
+        return f"on route {route.name} set " + " and ".join(f"`{change.send}`" for change in each.changes)
+    parts = []
+    for change in each.changes:
+        if not change.send:
+            parts.append(f"do not send `{change.instead_of}`")
+        else:
+            instead = f" instead of `{change.instead_of}`" if change.instead_of else ""
+            parts.append(f"send `{change.send}`{instead}")
+    return " and ".join(parts)
 
 
 def _stored(found: Found, route: Route, now: float) -> dict[str, Any]:
@@ -72,6 +178,7 @@ def _stored(found: Found, route: Route, now: float) -> dict[str, Any]:
     return {
         "stored": True,
         "tier": found.tier,
+        "stored_under": _text(stored.key),
         "variant": stored.variant.hex(),
         "selecting_fields": {
             _text(name): None if value is None else _text(value) for name, value in stored.selecting
@@ -88,28 +195,28 @@ def _stored(found: Found, route: Route, now: float) -> dict[str, Any]:
 
 
 def _decision(decision: OnRequest) -> dict[str, Any]:
-    told: dict[str, Any] = {"reason": str(decision.reason), "section": decision.reason.section}
+    said: dict[str, Any] = {"reason": str(decision.reason), "section": decision.reason.section}
     match decision:
         case UseStored(ttl=ttl):
-            return told | {
+            return said | {
                 "outcome": "hit" if ttl > 0 else "stale",
                 "ttl": round(ttl, 3),
                 "would": "be answered from the store",
             }
         case UseStaleAndRevalidate(ttl=ttl):
             would = "be answered stale from the store, and validated in the background"
-            return told | {"outcome": "stale", "ttl": round(ttl, 3), "would": would}
+            return said | {"outcome": "stale", "ttl": round(ttl, 3), "would": would}
         case Validate(fwd=fwd):
-            return told | {
+            return said | {
                 "outcome": "validated",
                 "fwd": str(fwd),
                 "would": "ask the origin whether it still holds",
             }
         case Forward(fwd=fwd, store=store):
             would = "be fetched from the origin" + (", and stored if that may be" if store else "")
-            return told | {"outcome": "miss" if store else "bypass", "fwd": str(fwd), "would": would}
+            return said | {"outcome": "miss" if store else "bypass", "fwd": str(fwd), "would": would}
         case OnlyIfCachedMiss():
-            return told | {"outcome": "error", "would": "get 504: only-if-cached"}
+            return said | {"outcome": "error", "would": "get 504: only-if-cached"}
         case _:
             assert_never(decision)
 

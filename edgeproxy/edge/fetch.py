@@ -26,6 +26,7 @@ from edgeproxy.edge.fill import CollapseKey, Fill, FillFor
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.routing import Route
+from edgeproxy.edge.unstored import UnstoredAnswers
 from edgeproxy.errors import EdgeProxyError, UpstreamError
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.upstream.ports import OriginRequest
@@ -52,6 +53,7 @@ class Fetcher:
     ) -> None:
         self.collapse = Collapse()
         self.fills: set[Fill] = set()
+        self.unstored = UnstoredAnswers()
         self.lookup = lookup
         self._memory = lookup.memory
         self._purges = purges
@@ -173,8 +175,10 @@ class Fetcher:
         if isinstance(decision, Freshen):
             if decision.keep is None:
                 self._insert(decision.stored, job.route.policy, now)
-            elif decision.keep not in CLIENTS_OWN:
-                self._drop(decision.stored)
+            else:
+                if decision.keep not in CLIENTS_OWN:
+                    self._drop(decision.stored)
+                self.unstored.note(job, decision.stored, decision.keep, now)
         elif isinstance(decision, Relay):
             self.collapse.release(fill)
             if decision.drop and job.validated is not None:
@@ -182,6 +186,8 @@ class Fetcher:
             shared = job.store and job.request.method == b"GET" and not job.conditionals_forwarded
             if shared and decision.reason not in CLIENTS_OWN:
                 self.collapse.remember(job.key, self._clock.monotonic())
+            if job.store and decision.reason is not Reason.NOT_MODIFIED:
+                self.unstored.note(job, head, decision.reason, now)
         return decision
 
     def reserve(self, size: int) -> bool:
@@ -191,6 +197,11 @@ class Fetcher:
     def release(self, size: int) -> None:
         """Give back what `reserve` counted."""
         self._memory.release(size)
+
+    def outgrown(self, fill: Fill) -> None:
+        """Remember why what looked storable is not stored: it is larger than the route stores."""
+        if fill.head is not None:
+            self.unstored.note(fill.job, fill.head, Reason.TOO_LARGE, fill.response_time)
 
     def completed(self, fill: Fill, body: tuple[bytes, ...]) -> None:
         """Store a whole response, unless a purge came after its fetch began."""
@@ -235,6 +246,7 @@ class Fetcher:
             origin_seconds=fill.origin_seconds,
         )
         self.collapse.forget(job.key)
+        self.unstored.forget(job.key)
         if stored.status == 206:
             self._insert_part(stored, job.request, policy)
             return

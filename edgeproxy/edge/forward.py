@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from edgeproxy.caching import decide
-from edgeproxy.caching.decide import Again, Freshen, Store, Unusable, UseStale
+from edgeproxy.caching.decide import Again, Freshen, Relay, Store, Unusable, UseStale
 from edgeproxy.caching.invalidation import SAFE_METHODS, invalidated_tags, invalidated_targets
 from edgeproxy.caching.parts import missing, strong_validator
 from edgeproxy.caching.ranges import answers
@@ -346,6 +346,8 @@ class Forwarder:
 
     def _grow(self, request: Request, fill: Fill, *, collapsed: bool) -> None:
         assert fill.head is not None
+        if isinstance(fill.decision, Relay):  # why it is not stored tells more than why it was fetched
+            request.note.reason = fill.decision.reason
         how = How(
             fwd=request.fwd,
             fwd_status=fill.answered,
@@ -358,14 +360,16 @@ class Forwarder:
     def _from_stored(
         self, request: Request, decision: Freshen | UseStale, status: int | None, collapsed: bool
     ) -> None:
-        request.note.reason = decision.reason
+        kept = isinstance(decision, Freshen) and decision.keep is None
+        reason = decision.keep if isinstance(decision, Freshen) and decision.keep else decision.reason
+        request.note.reason = reason
         how = How(
             fwd=request.fwd,
             fwd_status=status,
-            stored=isinstance(decision, Freshen) and decision.keep is None,
+            stored=kept,
             collapsed=collapsed,
             ttl=floor(decision.ttl),
-            detail=decision.reason,
+            detail=reason,
         )
         private = decision.for_requester if isinstance(decision, Freshen) and not collapsed else ()
         request.plan.deliver.stored(request.out, decision.stored, request.route, decision.age, how, private)

@@ -6,6 +6,7 @@ Must not know what is done with it.
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from edgeproxy.caching.key import PIECE, part_key
 from edgeproxy.caching.negotiation import ACCEPT_LANGUAGE
 from edgeproxy.caching.no_vary_search import NO_VARY_SEARCH, search_variance
 from edgeproxy.caching.policy import CachePolicy
@@ -119,10 +120,28 @@ class Lookup:
         stored = [one.stored for one in found if one.stored is not None and not one.soft_purged]
         return sorted(stored, key=lambda one: one.response_time, reverse=True)[:MOST_OFFERED]
 
-    def by_alias(self, key: bytes, request: RequestHead, policy: CachePolicy) -> Found:
+    def find(self, key: bytes, request: RequestHead, policy: CachePolicy, *, trace: bool = True) -> Found:
+        """What memory holds for it: under its own key, under another query's, for its very Range.
+
+        Without `trace`, counts and eviction do not notice.
+        """
+        found = (self.in_memory if trace else self.peek)(key, request, policy)
+        if PIECE in key:
+            return found
+        if found.stored is None and self.aliases:
+            other = self.by_alias(key, request, policy, trace=trace)
+            if other.stored is not None:
+                return other
+        if found.stored is None and b"range" in request.fields:
+            other = self.peek(part_key(key, request.fields.get(b"range") or b""), request, policy)
+            if other.stored is not None:
+                return other
+        return found
+
+    def by_alias(self, key: bytes, request: RequestHead, policy: CachePolicy, *, trace: bool = True) -> Found:
         """What is stored for another query that its origin calls equal to this one (No-Vary-Search)."""
         for other, rule in self.aliases.of(key):
-            found = self.in_memory(other, request, policy)
+            found = (self.in_memory if trace else self.peek)(other, request, policy)
             stored = found.stored
             if stored is None or search_variance(stored.fields) != rule:
                 continue

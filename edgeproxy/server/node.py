@@ -218,14 +218,14 @@ class Node:
         await self._log.purge(rules, 0.0)
 
     async def explain(self, url: str, fields: list[RawField]) -> dict[str, Any]:
-        """Why a URL is, or is not, answered from a store; worker by worker where they differ is not told."""
+        """Why a URL is, or is not, answered from a store, by the worker that knows most of it."""
         target = parse(url, "url")
         answers = await self.crew.ask("explain", target.uri, fields, timeout=EXPLAIN_TIMEOUT)
         told: list[dict[str, Any]] = [answer for answer in answers.values() if isinstance(answer, dict)]
         if not told:
             failed = next(iter(answers.values()), "no worker serves")
             raise ControlError(str(failed))
-        return max(told, key=lambda answer: bool(answer.get("stored")))
+        return max(told, key=_knowledge)
 
     async def upstreams(self) -> dict[str, Any]:
         """Each upstream with its origins, all workers together."""
@@ -247,6 +247,12 @@ class Node:
     def _pids(self) -> dict[str, int]:
         pids = {str(seat.index): seat.process.pid for seat in self.crew.seats if seat.process is not None}
         return {"supervisor": os.getpid(), **pids}
+
+
+def _knowledge(told: dict[str, Any]) -> tuple[bool, float]:
+    """How much a worker's explanation says: of what is stored, else of the answer not stored last."""
+    refusal = told.get("last_refusal") or {}
+    return bool(told.get("stored")), float(refusal.get("wall", 0.0))
 
 
 def node_name(config: Config) -> str:

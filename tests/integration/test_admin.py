@@ -2,6 +2,8 @@ import base64
 import json
 import re
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -186,6 +188,31 @@ def test_explain(node):
     answer = node.admin("GET", "/explain?url=http://shop.example/explained%3Fage=50&header=Accept:text/html")
     assert answer.status == 200
     assert answer.json["route"] == "all"
+
+
+def test_explain_comes_from_the_worker_that_remembers_a_refusal(node):
+    node.get("/refused?age=0")  # by one of the two workers
+    answer = node.admin("GET", "/explain?url=http://shop.example/refused%3Fage=0")
+    assert answer.json["stored"] is False
+    assert answer.json["last_refusal"]["reason"] == "nothing-to-reuse"
+    changed = [{"send": "Cache-Control: max-age=60", "instead_of": "Cache-Control: max-age=0"}]
+    assert answer.json["advice"][0]["changes"] == changed
+
+
+def test_the_command_explains_what_the_node_knows(node):
+    node.get("/told?age=0")
+    command = [sys.executable, "-m", "edgeproxy", "explain", "http://shop.example/told?age=0"]
+    told = subprocess.run(
+        [*command, "-H", "Accept: text/html", "--admin", f"http://127.0.0.1:{node.admin_port}"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    lines = told.stdout.splitlines()
+    assert "Its last answer, a 200, was not stored (nothing-to-reuse, RFC 9111 §3)" in lines
+    say = "send `Cache-Control: max-age=60` instead of `Cache-Control: max-age=0`"
+    assert f"At the origin: {say}; then it is stored, and fresh for 60 s" in lines
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,13 @@
 """`purge` and `explain` over real HTTP: what they send, what they print, how they exit."""
 
+import contextlib
+import io
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,8 +15,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
-from edgeproxy.cli.explain import explain
+from edgeproxy.cli.explain import explain, show
 from edgeproxy.cli.purge import PENDING, purge
 
 
@@ -141,7 +149,7 @@ def test_an_admin_url_of_another_kind_is_wrong_usage() -> None:
     assert CliRunner().invoke(purge, ["--everything", "--admin", "ftp://x"]).exit_code == 2
 
 
-def test_explain_passes_url_and_fields_and_shows_a_tree(node: Node) -> None:
+def test_explain_passes_url_and_fields_and_shows_the_facts(node: Node) -> None:
     node.answer = {
         "route": "pages",
         "tags": ["a", "b"],
@@ -164,6 +172,95 @@ def test_explain_passes_url_and_fields_and_shows_a_tree(node: Node) -> None:
         "variant: -",
     ):
         assert line in result.output
+
+
+EXPLAINED: dict[str, Any] = {
+    "url": "http://a/",
+    "outcome": "miss",
+    "would": "be fetched from the origin",
+    "reason": "not-stored",
+    "section": "RFC 9111 §4",
+    "last_refusal": {
+        "time": "2026-01-01T00:00:00+00:00",
+        "status": 200,
+        "reason": "too-large",
+        "section": "",
+        "fields": [["X", "\x1b[31mred"]],
+    },
+    "steps": [
+        {
+            "of": "request",
+            "rule": "not-stored",
+            "outcome": "nothing is stored under this key",
+            "fields": [],
+            "section": "RFC 9111 §4",
+            "reason": "not-stored",
+        },
+        {
+            "of": "last answer",
+            "rule": "directives",
+            "outcome": "nothing forbids storing",
+            "fields": [["response Cache-Control", "max-age=60, " + "x" * 300], ["response Vary", "a"]],
+            "section": "",
+            "reason": None,
+        },
+    ],
+    "advice": [
+        {"at": "origin", "say": "send `A: b`", "effect": "it is stored", "caution": "with care"},
+        {"at": "route", "say": "set `c`", "effect": "it is stored", "caution": ""},
+    ],
+}
+
+
+def test_explain_tells_steps_verdict_and_advice_a_line_each(node: Node) -> None:
+    node.answer = EXPLAINED
+    output = node.invoke(explain, "http://a/").output
+    mattered = f"response Cache-Control: max-age=60, {'x' * 300}; response Vary: a"
+    for line in (
+        "What happens to such a request now:",
+        "  not-stored: nothing is stored under this key (RFC 9111 §4)",
+        "Why the last answer, of 2026-01-01T00:00:00+00:00, was not stored:",
+        f"  directives: nothing forbids storing <- {mattered}",
+        "Verdict: it would be fetched from the origin (not-stored, RFC 9111 §4)",
+        "Its last answer, a 200, was not stored (too-large)",
+        "At the origin: send `A: b`; then it is stored (with care)",
+        "Or in the configuration: set `c`; then it is stored",
+    ):
+        assert line in output.splitlines()
+    assert "\x1b" not in output
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_on_a_terminal_steps_are_tables_in_which_nothing_is_cut(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    show(EXPLAINED, console)
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    lines = output.splitlines()
+    assert max(map(len, lines)) <= width
+    assert output.count("x") >= 300
+    assert "…" not in output
+    assert "\x1b" not in output
+    assert "Verdict: it would be fetched from the origin" in output
+    assert any("rule" in line and "what mattered" in line for line in lines)
+
+
+def test_in_a_terminal_the_command_draws_tables(node: Node) -> None:
+    node.answer = EXPLAINED
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "edgeproxy", "explain", "http://a/", "--admin", node.url]
+    env = os.environ | {"COLUMNS": "70", "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=slave, stderr=slave, env=env) as process:
+        os.close(slave)
+        output = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while piece := os.read(master, 65536):
+                output += piece
+    os.close(master)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", output.decode())
+    assert "what mattered" in text
+    assert text.count("x" * 10) >= 10
+    assert max(map(len, text.splitlines())) <= 70
 
 
 def test_explain_prints_json_for_machines(node: Node) -> None:

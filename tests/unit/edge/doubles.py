@@ -94,6 +94,7 @@ class Owner:
         self.reserved = 0
         self.stored: list[tuple[bytes, ...]] = []
         self.over: list[Fill] = []
+        self.too_large: list[Fill] = []
 
     def now(self) -> float:
         return 0.0
@@ -109,6 +110,9 @@ class Owner:
 
     def release(self, size: int) -> None:
         self.reserved -= size
+
+    def outgrown(self, fill: Fill) -> None:
+        self.too_large.append(fill)
 
     def completed(self, fill: Fill, body: tuple[bytes, ...]) -> None:
         fill.release_reserved()

@@ -92,9 +92,11 @@ class TestGivingUp:
 
     async def test_before_whoever_began_it_has_joined_nobody_has_left(self, loop: Any) -> None:
         """A body too large to store, in the segment of its head, was given up under its client."""
-        made, origin = fill(Owner(store=True), loop, largest=10)
+        owner = Owner(store=True)
+        made, origin = fill(owner, loop, largest=10)
         made.on_data(b"x" * 100)
         assert not origin.aborted
+        assert owner.too_large == [made]
         out = join(made, Out())
         made.on_end(None)
         assert (len(out.data), out.ended) == (100, True)

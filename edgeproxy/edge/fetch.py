@@ -4,9 +4,9 @@ Must not know clients: who reads a fill is the cycle's business.
 """
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from edgeproxy.caching import decide
 from edgeproxy.caching.adaptive import replaces
@@ -19,6 +19,7 @@ from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.retention import retention
 from edgeproxy.caching.stored import Stamp, StoredResponse
+from edgeproxy.caching.tags import tags_of
 from edgeproxy.clock import Clock
 from edgeproxy.edge.collapse import Collapse
 from edgeproxy.edge.deliver import body_length
@@ -35,8 +36,20 @@ from edgeproxy.wire.heads import RequestHead, ResponseHead
 
 _log = logging.getLogger("edgeproxy.edge")
 
-Invalidate = Callable[[list[bytes], list[bytes]], Awaitable[None]]
-"""Purges these cache keys and tags on the whole node, and returns when it holds."""
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to an unsafe request, by what purges judge it."""
+
+    key: bytes
+    tags: tuple[bytes, ...]
+    stamp: Stamp
+
+
+Invalidate = Callable[[list[bytes], list[bytes], Answered | None], Awaitable[Stamp | None]]
+"""Purges these cache keys and tags on the whole node, and returns when it holds.
+
+Gives the stamp with which the answer outlives these purges and no other; None where another came first."""
 
 
 class Fetcher:
@@ -126,12 +139,22 @@ class Fetcher:
         if isinstance(fill.decision, Unusable | Again):
             raise fill.error or UpstreamError("the origin's answer is of no use")
 
-    async def invalidated(self, keys: list[bytes], tags: list[bytes]) -> None:
-        """An unsafe method changed something: what is stored for these is void (RFC 9111 §4.4)."""
+    async def invalidated(self, keys: list[bytes], tags: list[bytes], fill: Fill) -> None:
+        """An unsafe method changed something: what is stored for these is void (RFC 9111 §4.4).
+
+        The answer itself, in `fill`, is worth storing only as of after that.
+        """
         for key in keys:
             self._memory.remove(key)
-        if keys or tags:
-            await self._invalidate(keys, tags)
+        if not keys and not tags:
+            return
+        job, head = fill.job, fill.head
+        answer: Answered | None = None
+        if isinstance(fill.decision, Store) and head is not None:
+            answer = Answered(job.key, tags_of(head.fields, job.route.policy, job.request.target), job.stamp)
+        fill.stamp = await self._invalidate(keys, tags, answer)
+        if fill.stamp is not None and fill.held is not None:
+            self._store(fill, fill.held, fill.stamp)
 
     async def forget(self, key: bytes) -> list[bytes]:
         """Remove what is stored under this key, in memory and the shared tier; its variants."""
@@ -214,18 +237,6 @@ class Fetcher:
         else:
             self._store(fill, body, fill.stamp)
 
-    def restamp(self, fill: Fill, rules: int) -> None:
-        """The `rules` by which an unsafe request invalidates hold now: its own answer comes after them.
-
-        Where others came between, nobody can tell any more what the answer knew of: it is not stored.
-        """
-        moved = self._purges.seq[0] - fill.job.purge_seq
-        if moved not in (0, rules):
-            return
-        fill.stamp = self._purges.stamp()
-        if fill.held is not None:
-            self._store(fill, fill.held, fill.stamp)
-
     def _store(self, fill: Fill, body: tuple[bytes, ...], stamp: Stamp) -> None:
         job, head, decision = fill.job, fill.head, fill.decision
         if head is None or not isinstance(decision, Store):
@@ -268,7 +279,7 @@ class Fetcher:
         if part_of(part) is None:
             # It is not what it says: good for the very same question, and nothing else.
             exact = part_key(part.key, request.fields.get(b"range") or b"")
-            self.lookup.keep(dataclasses.replace(part, key=exact), policy)
+            self.lookup.keep(replace(part, key=exact), policy)
             return
         old = self.lookup.peek(part.key, request, policy)
         if old.stored is not None and not old.soft_purged and old.variant == part.variant:

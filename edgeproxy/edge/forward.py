@@ -133,19 +133,17 @@ class Forwarder:
         request.note.origin = fill.origin_key
         try:
             if not safe:
-                rules = await self._invalidate(request, fill.head)
-                self.fetcher.restamp(fill, rules)
+                await self._invalidate(request, fill, fill.head)
             self._grow(request, fill, collapsed=False)
         finally:
             fill.settle()
 
-    async def _invalidate(self, request: Request, head: ResponseHead) -> int:
-        """Let go what an unsafe request made outdated; by how many rules."""
+    async def _invalidate(self, request: Request, fill: Fill, head: ResponseHead) -> None:
+        """Let go what an unsafe request made outdated."""
         router = request.plan.router
         named = (router.key_of(target) for target in invalidated_targets(request.head, head))
         keys, tags = list(dict.fromkeys(named)), list(invalidated_tags(request.head, head))
-        await self.fetcher.invalidated(keys, tags)
-        return len(keys) + len(tags)
+        await self.fetcher.invalidated(keys, tags, fill)
 
     async def upgrade(self, request: Request, protocol: bytes) -> None:
         """Let the origin switch protocols, and become a tunnel if it does (RFC 9110 §7.8)."""

@@ -8,16 +8,16 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from edgeproxy.caching.key import PIECE
+from edgeproxy.caching.stored import Stamp
 from edgeproxy.clock import Clock
 from edgeproxy.config.model import Config, Listener
 from edgeproxy.edge.cycle import Cycle
 from edgeproxy.edge.explain import explain
 from edgeproxy.edge.fastpath import FastPath
-from edgeproxy.edge.fetch import Fetcher, Revalidations
+from edgeproxy.edge.fetch import Answered, Fetcher, Invalidate, Revalidations
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.hot import on_evict
 from edgeproxy.edge.ledger import Ledger
@@ -52,8 +52,9 @@ _log = logging.getLogger("edgeproxy.dataplane")
 Sockets = list[tuple[socket.socket, Listener]]
 
 
-async def _only_here(keys: list[bytes], tags: list[bytes]) -> None:
+async def _only_here(keys: list[bytes], tags: list[bytes], answer: Answered | None) -> Stamp | None:
     """Invalidation where there is no node around the worker: its own memory was enough."""
+    return None if answer is None else answer.stamp
 
 
 class DataPlane:
@@ -74,7 +75,7 @@ class DataPlane:
         clock: Clock,
         access_log: AccessLog | None,
         node: str,
-        invalidate: Callable[[list[bytes], list[bytes]], Awaitable[None]] = _only_here,
+        invalidate: Invalidate = _only_here,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop

@@ -12,11 +12,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 from edgeproxy.admin.ports import PurgeOrder
+from edgeproxy.caching.stored import Stamp
 from edgeproxy.config.model import Config
 from edgeproxy.edge.routing import Router
 from edgeproxy.fleet.fleet_log import FleetPurgeLog
 from edgeproxy.fleet.purge_log import LocalPurgeLog, PurgeLog
-from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.fleet.redis_log import RedisLog
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
 from edgeproxy.server.checks import HealthChecks
@@ -211,11 +212,25 @@ class Node:
         """Carry out a purge. Raises BadRequest."""
         return await self._desk.purge(order)
 
-    async def invalidate(self, keys: list[bytes], tags: list[bytes]) -> None:
-        """Purge what an unsafe request made void (RFC 9111 §4.4); holds in every worker on return."""
+    async def invalidate(
+        self, keys: list[bytes], tags: list[bytes], answer: list[Any] | None
+    ) -> tuple[Any, ...] | None:
+        """Purge what an unsafe request made void (RFC 9111 §4.4); holds in every worker on return.
+
+        `answer` is the request's own (key, tags, stamp): the stamp with which it outlives these rules and no
+        other is returned, None where another purge named it before.
+        """
         rules = [PurgeRule(PurgeKind.URL, without_scheme(key)) for key in keys]
         rules += [PurgeRule(PurgeKind.TAG, tag) for tag in tags]
-        await self._log.purge(rules, 0.0)
+        before = self._purges.stamp()
+        outlives = (
+            answer is not None
+            and self._purges.verdict(answer[0], tuple(answer[1]), Stamp(*answer[2])) is Verdict.LIVE
+        )
+        await self._log.purge(rules, 0.0)  # applies them before it waits for anything
+        if not outlives:
+            return None
+        return before.log, before.position, before.run, before.local + len(rules)
 
     async def explain(self, url: str, fields: list[RawField]) -> dict[str, Any]:
         """Why a URL is, or is not, answered from a store, by the worker that knows most of it."""

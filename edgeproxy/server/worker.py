@@ -16,9 +16,11 @@ from typing import Any
 import msgspec
 import uvloop
 
+from edgeproxy.caching.stored import Stamp
 from edgeproxy.clock import SteadyClock
 from edgeproxy.config.load import load_mapping
 from edgeproxy.config.model import Config, Listener
+from edgeproxy.edge.fetch import Answered
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.control import Channel, ControlError
 from edgeproxy.server.dataplane import DataPlane
@@ -131,14 +133,17 @@ class Worker:
         gc.set_threshold(GC_THRESHOLD, 20, 50)
         gc.freeze()  # what is there now stays: the collector need not look at it again
 
-    async def invalidate(self, keys: list[bytes], tags: list[bytes]) -> None:
+    async def invalidate(self, keys: list[bytes], tags: list[bytes], answer: Answered | None) -> Stamp | None:
         """Let the node purge what an unsafe request made void, and wait until that holds."""
         if self._channel is None:
-            return
+            return None
+        judged = None if answer is None else (answer.key, answer.tags, _words_of(answer.stamp))
         try:
-            await self._channel.call("invalidate", keys, tags, timeout=INVALIDATE_TIMEOUT)
+            stamp = await self._channel.call("invalidate", keys, tags, judged, timeout=INVALIDATE_TIMEOUT)
         except ControlError as error:
             _log.error("an unsafe request invalidated only what this worker had stored: %s", error)
+            return None
+        return None if stamp is None else Stamp(*stamp)
 
     def _inherit(self, inherited: Inherited) -> None:
         sock = socket.socket(fileno=inherited.fd)
@@ -195,6 +200,10 @@ class Worker:
                 self._counters.floats[slot] = lag
             if channel.unsent < 65536:  # else the supervisor does not listen: do not pile up
                 channel.notify("beat", lag)
+
+
+def _words_of(stamp: Stamp) -> tuple[bytes, int, bytes, int]:
+    return stamp.log, stamp.position, stamp.run, stamp.local
 
 
 def _die_with(parent: int) -> None:

@@ -310,7 +310,7 @@ async def test_what_changed_is_purged_on_the_node_before_the_client_hears_of_it(
     async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
         told: list[tuple[list[bytes], list[bytes]]] = []
 
-        async def node(keys: list[bytes], tags: list[bytes]) -> None:
+        async def node(keys: list[bytes], tags: list[bytes], answer: object) -> None:
             told.append((keys, tags))
 
         proxy.plane._fetcher._invalidate = node

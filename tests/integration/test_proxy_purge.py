@@ -124,7 +124,7 @@ async def test_a_get_under_way_while_an_unsafe_method_succeeds_is_not_stored() -
     shop = Shop(FRESH, body=b"old")
     async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
 
-        async def node(keys: list[bytes], tags: list[bytes]) -> None:
+        async def node(keys: list[bytes], tags: list[bytes], answer: object) -> None:
             for key in keys:
                 proxy.purges.apply(PurgeRule(PurgeKind.URL, key.partition(b"://")[2]))
 

@@ -1,6 +1,6 @@
 # Works on a machine with Python 3.11+ and make; everything else goes into $(VENV).
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench conformance clean
 .DELETE_ON_ERROR:
 
 VENV   ?= .venv
@@ -15,6 +15,7 @@ help:
 	@echo 'make test                                lint, types, all tests, branch coverage'
 	@echo 'make lint                                ruff and mypy only'
 	@echo 'make bench                               CPU per request beside nginx, HAProxy and Varnish'
+	@echo 'make conformance                         the public HTTP cache tests, beside what others reach (needs Node)'
 	@echo 'make clean                               remove the virtual environment and what the tools left'
 	@echo
 	@echo 'PYTHON=/path/to/python3.11 chooses the interpreter, VENV=DIR the place of the virtual environment.'
@@ -33,8 +34,11 @@ lint: $(VENV)/.installed-test
 bench: $(VENV)/.installed
 	$(VENV)/bin/python tests/benchmarks/bench.py $(ARGS)
 
+conformance: $(VENV)/.installed
+	@$(VENV)/bin/python -m tests.conformance $(ARGS)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache/conformance build dist *.egg-info .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment: made once, installed again only when pyproject.toml changes ---

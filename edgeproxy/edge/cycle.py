@@ -53,7 +53,7 @@ class Cycle:
         self._ledger = ledger
         self._clock = clock
         self._refreshes = Refreshes(workers)
-        self._slices = Slices(self._slice, forwarder.forget, clock)
+        self._slices = Slices(self._slice, forwarder.forget, lookup.pieces.of, clock)
         self.inners = Inners(self.serve, clock)
         self._told: dict[tuple[str, str], float] = {}  # until when, by upstream and kind of error
 

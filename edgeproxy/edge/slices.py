@@ -4,9 +4,10 @@ Must not know how one slice is looked up, fetched or stored: each is an inner re
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from edgeproxy.caching.preconditions import Precondition, evaluate
 from edgeproxy.caching.ranges import ByteRange, Parts, Unsatisfiable, select_ranges
@@ -32,6 +33,8 @@ from edgeproxy.edge.request import Request
 from edgeproxy.errors import ClientGone, EdgeProxyError, IncompleteResponse
 from edgeproxy.wire.heads import ResponseHead
 
+Wanted = bytes | tuple[int, int, int]
+"""Bytes of framing, or of which slice the bytes from where up to where."""
 Forget = Callable[[bytes], Awaitable[object]]
 """Removes what is stored under a cache key from all tiers."""
 
@@ -62,10 +65,15 @@ class Slices:
     """Answers requests out of slices, where the origin lets itself be asked for those."""
 
     def __init__(
-        self, serve: Callable[[Downstream, float], Awaitable[None]], forget: Forget, clock: Clock
+        self,
+        serve: Callable[[Downstream, float], Coroutine[Any, Any, None]],
+        forget: Forget,
+        pieces_of: Callable[[bytes], list[bytes]],
+        clock: Clock,
     ) -> None:
-        self.inners = Inners(serve, clock)  # type: ignore[arg-type]
+        self.inners = Inners(serve, clock)
         self._forget = forget
+        self._pieces_of = pieces_of
         self._clock = clock
         self._whole = Collapse()  # keys whose origin does not do slices, for a while
 
@@ -174,12 +182,10 @@ class Slices:
         self, request: Request, first: Slice, of: Sliced, layout: Sequence[bytes | ByteRange]
     ) -> AsyncGenerator[bytes | memoryview, None]:
         """The body; while one slice is written, the next is asked for."""
-        slice_size = request.route.policy.slice_size
-        wanted = list(_wanted(layout, slice_size))
         ahead: Slice | None = None
         piece: Slice | None = first
         try:
-            for at, item in enumerate(wanted):
+            for item, following in _with_next(_wanted(layout, request.route.policy.slice_size)):
                 if isinstance(item, bytes):
                     yield item
                     continue
@@ -187,19 +193,12 @@ class Slices:
                 if piece is None or piece.index != index:
                     piece = ahead if ahead is not None and ahead.index == index else self._ask(request, index)
                     ahead = None
-                following = _next_index(wanted, at)
                 if ahead is None and following is not None and following != index:
                     ahead = self._ask(request, following)
                 if piece is not first:
-                    piece = await self._same(request, piece, of)
-                position = 0
-                async for data in piece:
-                    low, high = max(0, start - position), min(len(data), stop - position)
-                    position += len(data)
-                    if low < high:
-                        yield memoryview(data)[low:high]
-                    if position >= stop:
-                        break
+                    piece = await self._same(request, piece, first, of)
+                async for data in _cut(piece, start, stop):
+                    yield data
                 piece.leave()
                 piece = None
         finally:
@@ -207,7 +206,7 @@ class Slices:
                 if left is not None:
                     left.leave()
 
-    async def _same(self, request: Request, piece: Slice, of: Sliced) -> Slice:
+    async def _same(self, request: Request, piece: Slice, first: Slice, of: Sliced) -> Slice:
         """That slice, if it is of the same representation; one that was stored before is fetched anew.
 
         Raises IncompleteResponse where the representation changed under way: nothing of it is kept.
@@ -223,12 +222,24 @@ class Slices:
             await self._forget(slice_key(request.key, piece.index, slice_size))
             if attempt == 1:
                 piece = self._ask(request, piece.index)
-        for index in slices_of(ByteRange(0, of.size), slice_size):
-            await self._forget(slice_key(request.key, index, slice_size))
+        for key in {slice_key(request.key, first.index, slice_size), *self._pieces_of(request.key)}:
+            await self._forget(key)
         raise IncompleteResponse("the representation changed while it was put together of slices")
 
 
-def _wanted(layout: Sequence[bytes | ByteRange], slice_size: int) -> Iterator[bytes | tuple[int, int, int]]:
+async def _cut(piece: Slice, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:
+    """The bytes of a slice from `start` up to `stop`."""
+    at = 0
+    async for data in piece:
+        low, high = max(0, start - at), min(len(data), stop - at)
+        at += len(data)
+        if low < high:
+            yield memoryview(data)[low:high]
+        if at >= stop:
+            return
+
+
+def _wanted(layout: Sequence[bytes | ByteRange], slice_size: int) -> Iterator[Wanted]:
     """The body in order: framing, and of which slice the bytes from where up to where."""
     for item in layout:
         if isinstance(item, bytes):
@@ -238,5 +249,14 @@ def _wanted(layout: Sequence[bytes | ByteRange], slice_size: int) -> Iterator[by
                 yield index, *within(item, index, slice_size)
 
 
-def _next_index(wanted: Sequence[bytes | tuple[int, int, int]], at: int) -> int | None:
-    return next((item[0] for item in wanted[at + 1 :] if not isinstance(item, bytes)), None)
+def _with_next(wanted: Iterator[Wanted]) -> Iterator[tuple[Wanted, int | None]]:
+    """Each item, and the index of the slice that is needed after it."""
+    held: list[Wanted] = []
+    for item in wanted:
+        if not isinstance(item, bytes):
+            for before in held:
+                yield before, item[0]
+            held = []
+        held.append(item)
+    for last in held:
+        yield last, None

@@ -71,6 +71,8 @@ def select_ranges(request: RequestHead, stored: StoredResponse, now: float | Non
     part = part_of(stored)
     if value is None or request.method != b"GET" or (stored.status != 200 and part is None):
         return _WHOLE
+    if stored.coded_here and b"content-encoding" in stored.fields:
+        return _WHOLE  # its bytes may differ from those that another worker made: nothing to combine
     if not if_range_holds(request, stored, now):
         return _WHOLE
     unit, equals, listed = value.partition(b"=")

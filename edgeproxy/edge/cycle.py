@@ -16,6 +16,7 @@ from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Fwd, Reason
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.clock import Clock
+from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.deliver import How
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.inner import Inners
@@ -43,6 +44,7 @@ class Cycle:
         *,
         lookup: Lookup,
         forwarder: Forwarder,
+        compression: Compression,
         ledger: Ledger,
         clock: Clock,
         workers: int = 1,
@@ -50,6 +52,7 @@ class Cycle:
         self.plan = plan
         self._lookup = lookup
         self._forwarder = forwarder
+        self._compression = compression
         self._ledger = ledger
         self._clock = clock
         self._refreshes = Refreshes(workers)
@@ -154,6 +157,8 @@ class Cycle:
                 vain = self._forwarder.vain(request.key)
                 if not vain:
                     found = await self._lookup.in_shared(request.key, head, route.policy, found)
+        if route.policy.compress:
+            found = self._compression.basis(head, found)
         request.found = found
         if self._slices_it(request) and await self._slices.serve(request):
             return
@@ -231,4 +236,5 @@ class Cycle:
         request.note.outcome = Outcome.STALE if stale else Outcome.HIT
         request.note.saved = stored.origin_seconds
         how = How(ttl=floor(decision.ttl), detail=decision.reason)
+        stored = self._compression.presented(request.head, stored, request.route.policy)
         request.plan.deliver.stored(request.out, stored, request.route, decision.age, how)

@@ -9,6 +9,7 @@ import re
 
 from edgeproxy.caching.age import corrected_initial_age
 from edgeproxy.caching.cache_status import member
+from edgeproxy.caching.compression import wanted
 from edgeproxy.caching.decide import UseStored, on_request
 from edgeproxy.caching.key import cache_key
 from edgeproxy.caching.policy import CachePolicy
@@ -222,6 +223,8 @@ class FastPath:
         found = self._lookup.peek(key, head, policy)
         if found.node is None or found.stored is None:
             return None
+        if policy.compress and wanted(head, found.stored, policy):
+            return None  # the slow way has its coded copy made
         now = self.now
         decision = on_request(head, found.stored, policy, now, soft_purged=found.soft_purged)
         if not isinstance(decision, UseStored) or decision.reason is not Reason.FRESH:

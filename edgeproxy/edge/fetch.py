@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from edgeproxy.caching import decide
 from edgeproxy.caching.adaptive import replaces
 from edgeproxy.caching.build import make_stored
+from edgeproxy.caching.compression import as_kept
 from edgeproxy.caching.decide import CLIENTS_OWN, Again, Complete, Freshen, OnResponse, Relay, Store, Unusable
 from edgeproxy.caching.invalidation import SAFE_METHODS
 from edgeproxy.caching.key import part_key, whole_key
@@ -22,6 +23,8 @@ from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.caching.tags import tags_of
 from edgeproxy.clock import Clock
 from edgeproxy.edge.collapse import Collapse
+from edgeproxy.edge.compress import Compression
+from edgeproxy.edge.copies import drop_copies
 from edgeproxy.edge.deliver import body_length
 from edgeproxy.edge.fill import CollapseKey, Fill, FillFor
 from edgeproxy.edge.lookup import Lookup
@@ -59,6 +62,7 @@ class Fetcher:
         self,
         *,
         lookup: Lookup,
+        compression: Compression,
         purges: PurgeTable,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
@@ -67,6 +71,7 @@ class Fetcher:
         self.collapse = Collapse()
         self.fills: set[Fill] = set()
         self.unstored = UnstoredAnswers()
+        self.compression = compression
         self.lookup = lookup
         self._memory = lookup.memory
         self._purges = purges
@@ -165,6 +170,7 @@ class Fetcher:
 
     async def close(self) -> None:
         """Let what is being removed from the shared tier be removed: its timeout bounds that."""
+        await self.compression.close()
         await asyncio.gather(*self._removals, return_exceptions=True)
 
     # --- FillOwner
@@ -196,8 +202,11 @@ class Fetcher:
                 stamp=job.stamp,
             )
         if isinstance(decision, Freshen):
+            policy = job.route.policy
+            decision, copies = self.compression.freshened(job.request, job.validated, decision, policy)
             if decision.keep is None:
-                self._insert(decision.stored, job.route.policy, now)
+                for stored in (decision.stored, *copies):
+                    self._insert(stored, policy, now)
             else:
                 if decision.keep not in CLIENTS_OWN:
                     self._drop(decision.stored)
@@ -258,15 +267,17 @@ class Fetcher:
         )
         self.collapse.forget(job.key)
         self.unstored.forget(job.key)
-        if stored.status == 206:
-            self._insert_part(stored, job.request, policy)
+        kept = as_kept(stored, job.request, policy)
+        if kept.status == 206:
+            self._insert_part(kept, job.request, policy)
             return
         old = job.validated
         if old is not None:
-            stored = replaces(stored, old, policy, now)
-            if old.variant != stored.variant:
+            kept = replaces(kept, old, policy, now)
+            if old.variant != kept.variant:
                 self._memory.remove_variant(old.key, old.variant)
-        self._insert(stored, policy, now)
+        self._insert(kept, policy, now)
+        self.compression.completed(job.request, stored, kept, policy, old)
 
     def _insert_part(self, part: StoredResponse, request: RequestHead, policy: CachePolicy) -> None:
         """Keep a part in memory, with what is there of the same representation (RFC 9111 §3.4)."""
@@ -287,7 +298,7 @@ class Fetcher:
                 return
             whole = combined(old.stored, part)
             part = whole if whole.size <= policy.max_object_size else part
-        self.lookup.keep(part, policy)
+        self.lookup.keep(as_kept(part, request, policy), policy)
 
     def ended(self, fill: Fill) -> None:
         """Nothing more will come of this fill."""
@@ -296,6 +307,7 @@ class Fetcher:
 
     def _drop(self, stored: StoredResponse) -> None:
         """What is known to be out of date, or may be kept no longer."""
+        drop_copies(self._memory, stored)
         self._memory.remove_variant(stored.key, stored.variant)
         if self.lookup.shared is not None:
             task = self._loop.create_task(self.lookup.shared.remove(stored.key))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from edgeproxy.caching import decide
+from edgeproxy.caching.compression import agreed_names
 from edgeproxy.caching.decide import Again, Freshen, Relay, Store, Unusable, UseStale
 from edgeproxy.caching.invalidation import SAFE_METHODS, invalidated_tags, invalidated_targets
 from edgeproxy.caching.parts import missing, strong_validator
@@ -16,9 +17,9 @@ from edgeproxy.caching.ranges import answers
 from edgeproxy.caching.reasons import Fwd
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.caching.validation import conditional_fields, offered_fields
-from edgeproxy.caching.vary import normalised_fields, selecting_names, variant_of
+from edgeproxy.caching.vary import normalised_fields, variant_of
 from edgeproxy.clock import Clock
-from edgeproxy.edge.deliver import How
+from edgeproxy.edge.deliver import How, body_length
 from edgeproxy.edge.fetch import Fetcher, Revalidations
 from edgeproxy.edge.fill import CollapseKey, Fill
 from edgeproxy.edge.ledger import Outcome
@@ -209,8 +210,8 @@ class Forwarder:
         if isinstance(fill.decision, Freshen | UseStale) and not answers(request.head, fill.decision.stored):
             return Alone()  # a part, and not of what this one asks for
         if isinstance(fill.decision, Store | Freshen):
-            fields = fill.head.fields if isinstance(fill.decision, Store) else fill.decision.stored.fields
-            names = selecting_names(fields, route.policy)
+            answer = fill.head if isinstance(fill.decision, Store) else fill.decision.stored
+            names = agreed_names(answer, route.policy, body_length(fill.head))
             mine = variant_of(request.head, names, route.policy)
             if mine != variant_of(fill.job.request, names, route.policy):
                 return Regroup(mine)
@@ -264,7 +265,7 @@ class Forwarder:
         if stored is not None:
             return Aid(completes=stored) if missing(stored) is not None else NO_AID
         if request.fwd is Fwd.VARY_MISS:
-            return Aid(others=tuple(self.fetcher.lookup.others(request.key, policy)))
+            return Aid(others=tuple(self.fetcher.lookup.others(request.key, request.head, policy)))
         return NO_AID
 
     def _begin(
@@ -370,7 +371,8 @@ class Forwarder:
             detail=reason,
         )
         private = decision.for_requester if isinstance(decision, Freshen) and not collapsed else ()
-        request.plan.deliver.stored(request.out, decision.stored, request.route, decision.age, how, private)
+        stored = self.fetcher.compression.presented(request.head, decision.stored, request.route.policy)
+        request.plan.deliver.stored(request.out, stored, request.route, decision.age, how, private)
 
     def _failed(self, request: Request, error: EdgeProxyError, *, collapsed: bool) -> None:
         """No head came: a stale response where one may be used, else the error."""

@@ -115,6 +115,10 @@ class Ledger:
             )
         self._counters.ints[slot] += count
 
+    def compressed(self, result: str) -> None:
+        """Count a compression by its result."""
+        self._counters.ints[self._counters.counter("edgeproxy_compressions_total", result)] += 1
+
     def hits(self, route: str, count: int, size: int, saved: float) -> None:
         """Count hits of the fast path, whose requests are counted already: they took no time to speak of."""
         ints = self._counters.ints

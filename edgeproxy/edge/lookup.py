@@ -6,13 +6,15 @@ Must not know what is done with it.
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from edgeproxy.caching.compression import compressible, identity_variant, may_be_offered
 from edgeproxy.caching.key import PIECE, part_key
-from edgeproxy.caching.negotiation import ACCEPT_LANGUAGE
+from edgeproxy.caching.negotiation import ACCEPT_ENCODING, ACCEPT_LANGUAGE
 from edgeproxy.caching.no_vary_search import NO_VARY_SEARCH, search_variance
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.caching.vary import matches, preferred, selecting_names, variant_of
 from edgeproxy.edge.aliases import Aliases
+from edgeproxy.edge.copies import drop_outdated, plain_node
 from edgeproxy.edge.hot import cool
 from edgeproxy.edge.pieces import Pieces
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
@@ -82,7 +84,10 @@ class Lookup:
         for names in primary.name_sets:
             mine = variant_of(request, names, policy)
             variant = mine if variant is None else variant
-            self._add(suitable, key, primary.find(mine), policy)
+            node = primary.find(mine)
+            if node is None and policy.compress:
+                node = plain_node(primary, names, request, policy)
+            self._add(suitable, key, node, policy)
         if not suitable and ACCEPT_LANGUAGE in request.fields:
             self._add_by_language(suitable, primary, request, policy)
         if len(suitable) > 1:
@@ -111,13 +116,14 @@ class Lookup:
             if ACCEPT_LANGUAGE in node.names and matches(node.stored, request, policy):
                 self._add(suitable, primary.key, node, policy)
 
-    def others(self, key: bytes, policy: CachePolicy) -> list[StoredResponse]:
-        """Stored variants of the key that may be offered to the origin, the most recent first."""
+    def others(self, key: bytes, request: RequestHead, policy: CachePolicy) -> list[StoredResponse]:
+        """Stored variants of the key that may be offered to the origin for it, the most recent first."""
         primary = self.memory.get(key)
         found: list[Found] = []
         for node in list(primary.variants.values()) if primary is not None else ():
             self._add(found, key, node, policy)
         stored = [one.stored for one in found if one.stored is not None and not one.soft_purged]
+        stored = [one for one in stored if may_be_offered(one, request, policy)]
         return sorted(stored, key=lambda one: one.response_time, reverse=True)[:MOST_OFFERED]
 
     def find(self, key: bytes, request: RequestHead, policy: CachePolicy, *, trace: bool = True) -> Found:
@@ -165,6 +171,8 @@ class Lookup:
             return variant
 
         stored = await self.shared.get(key, mine)
+        if stored is None and policy.compress and any(ACCEPT_ENCODING in names for names in asked.values()):
+            stored = await self._plain_in_shared(self.shared, key, request, policy, asked)
         others = stored is None and any(asked.values())
         if stored is not None and asked.get(stored.variant) != selecting_names(stored.fields, policy):
             stored = None  # stored when the route's key had other parts
@@ -189,8 +197,28 @@ class Lookup:
             return Found(variant=next(iter(asked)), others=others)
         return before
 
+    @staticmethod
+    async def _plain_in_shared(
+        shared: SharedTier,
+        key: bytes,
+        request: RequestHead,
+        policy: CachePolicy,
+        asked: dict[bytes, tuple[bytes, ...]],
+    ) -> StoredResponse | None:
+        """What answers the request for want of the coding that it prefers, as `plain_node` in memory."""
+
+        def plain(names: tuple[bytes, ...]) -> bytes:
+            variant = identity_variant(request, names, policy)
+            asked.setdefault(variant, names)
+            return variant
+
+        stored = await shared.get(key, plain)
+        return stored if stored is not None and compressible(stored, policy) else None
+
     def keep(self, stored: StoredResponse, policy: CachePolicy) -> None:
         """Put a response into memory, where it is from now on found first by requests that it suits."""
+        if policy.compress:
+            drop_outdated(self.memory, stored)
         node = self.memory.put(stored, policy.max_variants)
         if node is not None:
             self.pieces.add(stored.key)

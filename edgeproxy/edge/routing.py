@@ -5,6 +5,7 @@ Must not know connections, tiers or origins. The first route that matches wins.
 
 from dataclasses import dataclass, replace
 
+from edgeproxy.caching.compression import negotiated
 from edgeproxy.caching.key import cache_key
 from edgeproxy.caching.on_request import REFRESHING
 from edgeproxy.caching.policy import CachePolicy, KeyPolicy
@@ -183,6 +184,7 @@ def compile_policy(settings: RouteSettings, name: str, show_key: bool, show_deta
     cache = settings.cache
     adaptive = cache.adaptive
     query = cache.key.query
+    compress = tuple(coding.encode() for coding in settings.compress)
     return CachePolicy(
         enabled=cache.enabled,
         name=name,
@@ -203,16 +205,19 @@ def compile_policy(settings: RouteSettings, name: str, show_key: bool, show_deta
             headers=_lower(cache.key.headers),
             cookies=tuple(cookie.encode() for cookie in cache.key.cookies),
         ),
-        vary_normalize=tuple(
-            (field.lower().encode(), tuple(value.encode() for value in values))
-            for field, values in cache.vary.normalize.items()
+        vary_normalize=negotiated(
+            tuple(
+                (field.lower().encode(), tuple(value.encode() for value in values))
+                for field, values in cache.vary.normalize.items()
+            ),
+            compress,
         ),
         max_variants=cache.max_variants,
         heuristic=cache.heuristic,
         adaptive=None if adaptive is None else (adaptive.min, adaptive.max),
         no_vary_search=cache.no_vary_search,
         request_directives=frozenset(_lower(cache.request_directives)),
-        compress=tuple(coding.encode() for coding in settings.compress),
+        compress=compress,
         compress_types=tuple(media.encode() for media in settings.compress_types),
         compress_min_size=settings.compress_min_size,
         slice_size=settings.slice or 0,

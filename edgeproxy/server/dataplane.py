@@ -14,6 +14,7 @@ from edgeproxy.caching.key import PIECE
 from edgeproxy.caching.stored import Stamp
 from edgeproxy.clock import Clock
 from edgeproxy.config.model import Config, Listener
+from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.cycle import Cycle
 from edgeproxy.edge.explain import explain
 from edgeproxy.edge.fastpath import FastPath
@@ -95,8 +96,10 @@ class DataPlane:
         self._plan = make_plan(config, node, self._upstreams.prepare(config))
         self._upstreams.switch(self._plan.upstreams)
         self._lookup = Lookup(self._memory, self._redis, purges, self._ledger)
+        compression = Compression(self._lookup, purges, clock, self._ledger)
         self._fetcher = Fetcher(
             lookup=self._lookup,
+            compression=compression,
             purges=purges,
             clock=clock,
             loop=loop,
@@ -109,6 +112,7 @@ class DataPlane:
             self._plan,
             lookup=self._lookup,
             forwarder=forwarder,
+            compression=compression,
             ledger=self._ledger,
             clock=clock,
             workers=workers,
@@ -314,6 +318,7 @@ class DataPlane:
             "fills": len(self._fetcher.fills),
             "tunnels": len(self._tunnels),
             "revalidations": len(self._revalidations),
+            "compressions": len(self._fetcher.compression),
             "memory": {
                 "bytes": self._memory.bytes,
                 "budget": self._memory.budget,

@@ -154,6 +154,12 @@ class RedisTier:
             for _ in range(self._writer.add(Put(stored, self._now() + ttl))):
                 self.stats.fault(Fault.DROPPED)
 
+    def discard(self, key: bytes, variant: bytes) -> None:
+        """Queue the removal of one variant; never waits, never raises."""
+        if self.breaker.closed:
+            for _ in range(self._writer.add(Discard(key, variant))):
+                self.stats.fault(Fault.DROPPED)
+
     async def remove(self, key: bytes) -> list[bytes]:
         """Remove all variants of a cache key, waiting writes included; the variant keys that were there.
 

@@ -27,7 +27,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Delete a value that does not decode: one variant, or whatever stands at the key (None)."""
+    """Delete a value of no more use: one variant, or whatever stands at the key (None)."""
 
     key: bytes
     variant: bytes | None

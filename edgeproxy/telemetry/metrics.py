@@ -98,6 +98,12 @@ def _rows() -> tuple[Metric, ...]:
             "Look-ups in a tier, by result (hit, miss, fault, skipped).",
         ),
         Metric(
+            "edgeproxy_compressions_total",
+            counter,
+            ("result",),
+            "Compressions of stored responses (coded, shared, not_worth, outdated, dropped, failed).",
+        ),
+        Metric(
             "edgeproxy_purges_total",
             counter,
             ("kind",),

@@ -9,11 +9,13 @@ from typing import Any
 
 from edgeproxy.caching import decide
 from edgeproxy.caching.build import make_stored
+from edgeproxy.caching.compression import as_kept, coded, compressible
 from edgeproxy.caching.decide import OnRequest
 from edgeproxy.caching.storability import storable
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.config.load import load_text
 from edgeproxy.config.model import Config
+from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.cycle import Cycle
 from edgeproxy.edge.deliver import Deliver
 from edgeproxy.edge.fastpath import FastPath
@@ -31,6 +33,7 @@ from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.exchange import Exchange
 from edgeproxy.store.memory import MemoryTier, Node
 from edgeproxy.telemetry.counters import Counters
+from edgeproxy.wire.content_coding import encoded
 from edgeproxy.wire.fields import Fields
 from edgeproxy.wire.framing import keep_alive
 from edgeproxy.wire.heads import RequestHead, ResponseHead
@@ -157,7 +160,12 @@ class Rig:
             Deliver(heads, config.server.name), heads,
         )  # fmt: skip
         self.cycle = Cycle(
-            self.plan, lookup=self.lookup, forwarder=self.forwarder, ledger=self.ledger, clock=self.clock
+            self.plan,
+            lookup=self.lookup,
+            forwarder=self.forwarder,
+            compression=Compression(self.lookup, self.purges, self.clock, self.ledger),
+            ledger=self.ledger,
+            clock=self.clock,
         )
         self.fast.follow(self.router, heads, HeadLimits(), self.generation)
 
@@ -186,7 +194,11 @@ class Rig:
             self.router.key_of(asked.target),
             origin_seconds=0.25,
         )
+        stored = as_kept(stored, asked, route.policy)
         self.lookup.keep(stored, route.policy)
+        if compressible(stored, route.policy):  # the first coding is there, others are not
+            coding = route.policy.compress[0]
+            self.lookup.keep(coded(stored, coding, encoded(coding, stored.body)), route.policy)
         primary = self.memory.get(stored.key)
         return primary.find(stored.variant) if primary is not None else None
 

@@ -28,15 +28,16 @@ SHOWING = "server: {name: edge, cache_status: {key: true, detail: true}}\n"
 HEAD_ELSEWHERE = "{name: heads, upstream: o, match: {methods: [HEAD]}, cache: {key: {query: {only: []}}}}, "
 
 
-def configuration(cache: str, showing: bool, more: str = "") -> str:
+def configuration(cache: str, showing: bool, more: str = "", route: str = "") -> str:
     edits = "response_headers: {set: {X-Edge: here}, remove: [server]}"
-    route = f"{{name: all, upstream: o, {edits}, cache: {{{cache}}}}}"
+    route = f"{{name: all, upstream: o, {edits}, {route}cache: {{{cache}}}}}"
     text = f"upstreams: {{o: {{origins: ['http://127.0.0.1:1']}}}}\nroutes: [{more}{route}]"
     return (SHOWING if showing else "") + text
 
 
 CONFIGS = [configuration(cache, showing) for cache in CACHES for showing in (False, True)]
 CONFIGS += [configuration("", False, HEAD_ELSEWHERE)]
+CONFIGS += [configuration("", False, route="compress: [br, gzip], compress_min_size: 1B, ")] * 3
 LOADED = [load_text(text, {}) for text in CONFIGS]
 
 DIRECTIVES = """
@@ -68,6 +69,7 @@ Age: x
 Server: origin
 Cache-Status: up; hit
 Content-Length: 5
+Content-Type: text/plain
 X-Secret: 1
 CDN-Cache-Control: max-age=4
 Surrogate-Key: a b

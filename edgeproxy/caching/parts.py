@@ -60,7 +60,7 @@ def combined(old: StoredResponse, new: StoredResponse) -> StoredResponse:
     made = replace(
         new, body=(*before, *new.body, *after), size=part.stop - part.start, fields=_merged(old, new.fields)
     )
-    return _as_whole(made) if part.stop - part.start == part.size else _as_part(made, part)
+    return as_whole_if_all(_as_part(made, part))
 
 
 def missing(stored: StoredResponse) -> bytes | None:
@@ -89,7 +89,11 @@ def _merged(old: StoredResponse, update: Fields) -> Fields:
     return merge(old.fields.without({*_OF_A_PART, b"age"}), update)
 
 
-def _as_whole(stored: StoredResponse) -> StoredResponse:
+def as_whole_if_all(stored: StoredResponse) -> StoredResponse:
+    """A part that is all of its representation as the 200 that it stands for (RFC 9110 §15.3.7.3)."""
+    part = part_of(stored)
+    if part is None or part.stop - part.start < part.size:
+        return stored
     return replace(stored, status=200, reason=b"OK", fields=stored.fields.without(_OF_A_PART))
 
 

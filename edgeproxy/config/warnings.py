@@ -67,5 +67,9 @@ def _routes(config: Config) -> Iterator[str]:
         asked = route.cache.enabled and "max_object_size" in route.cache.model_fields_set
         if asked and route.cache.max_object_size > memory:
             yield f"{place}: max_object_size is larger than cache.memory.max_size, enlarge that one"
+        if route.slice and route.slice > route.cache.max_object_size:
+            yield f"{place}: slice is larger than cache.max_object_size and never stored, make it smaller"
+        if route.slice and route.esi is not None:
+            yield f"{place}: slice means nothing beside esi, remove it"
         if route.redirect is not None and (route.strip_prefix or route.rewrite):
             yield f"{place}: strip_prefix and rewrite mean nothing beside redirect, remove them"

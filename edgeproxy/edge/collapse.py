@@ -3,29 +3,22 @@
 Must not know what a response means: callers say when waiting was in vain.
 """
 
-from collections import OrderedDict
-
 from edgeproxy.edge.fill import CollapseKey, Fill
-
-REMEMBERED = 10_000
-REMEMBER_FOR = 60.0
+from edgeproxy.edge.vain import REMEMBER_FOR, REMEMBERED, Vain
 
 
 class Collapse:
-    """The fills under way, and the keys that are not worth waiting for.
+    """The fills under way, and in `vain` the keys whose response could not be shared.
 
-    A key whose response could not be shared is remembered for `remember_for` seconds
-    (monotonic), up to `remembered` keys: its requests do not wait for each other.
+    The requests of those do not wait for each other, for `remember_for` seconds (monotonic).
     """
 
     def __init__(self, remembered: int = REMEMBERED, remember_for: float = REMEMBER_FOR) -> None:
         self._fills: dict[CollapseKey, Fill] = {}
-        self._vain: OrderedDict[bytes, float] = OrderedDict()
-        self._remembered = remembered
-        self._remember_for = remember_for
+        self.vain = Vain(remembered, remember_for)
 
     def __repr__(self) -> str:
-        return f"<Collapse fills={len(self._fills)} remembered={len(self._vain)}>"
+        return f"<Collapse fills={len(self._fills)} {self.vain!r}>"
 
     def __len__(self) -> int:
         return len(self._fills)
@@ -44,26 +37,3 @@ class Collapse:
         key = fill.collapse_key
         if key is not None and self._fills.get(key) is fill:
             del self._fills[key]
-
-    def remember(self, key: bytes, now: float) -> None:
-        """Waiting for this key was in vain."""
-        self._vain[key] = now + self._remember_for
-        self._vain.move_to_end(key)
-        while len(self._vain) > self._remembered:
-            self._vain.popitem(last=False)
-
-    def forget(self, key: bytes) -> None:
-        """A response of this key could be shared after all."""
-        self._vain.pop(key, None)
-
-    def vain(self, key: bytes, now: float) -> bool:
-        """Whether requests for this key should not wait for each other."""
-        if not self._vain:
-            return False
-        until = self._vain.get(key)
-        if until is None:
-            return False
-        if until <= now:
-            del self._vain[key]
-            return False
-        return True

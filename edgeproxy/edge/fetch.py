@@ -15,7 +15,7 @@ from edgeproxy.caching.compression import as_kept
 from edgeproxy.caching.decide import CLIENTS_OWN, Again, Complete, Freshen, OnResponse, Relay, Store, Unusable
 from edgeproxy.caching.invalidation import SAFE_METHODS
 from edgeproxy.caching.key import part_key, whole_key
-from edgeproxy.caching.parts import combined, part_of, same_representation
+from edgeproxy.caching.parts import as_whole_if_all, combined, part_of, same_representation
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.retention import retention
@@ -217,7 +217,7 @@ class Fetcher:
                 self._drop(job.validated)
             shared = job.store and job.request.method == b"GET" and not job.conditionals_forwarded
             if shared and decision.reason not in CLIENTS_OWN:
-                self.collapse.remember(job.key, self._clock.monotonic())
+                self.collapse.vain.remember(job.key, self._clock.monotonic())
             if job.store and decision.reason is not Reason.NOT_MODIFIED:
                 self.unstored.note(job, head, decision.reason, now)
         return decision
@@ -265,7 +265,7 @@ class Fetcher:
             key=key,
             origin_seconds=fill.origin_seconds,
         )
-        self.collapse.forget(job.key)
+        self.collapse.vain.forget(job.key)
         self.unstored.forget(job.key)
         kept = as_kept(stored, job.request, policy)
         if kept.status == 206:
@@ -292,6 +292,7 @@ class Fetcher:
             exact = part_key(part.key, request.fields.get(b"range") or b"")
             self.lookup.keep(replace(part, key=exact), policy)
             return
+        part = as_whole_if_all(part)
         old = self.lookup.peek(part.key, request, policy)
         if old.stored is not None and not old.soft_purged and old.variant == part.variant:
             if old.stored.status != 206 and same_representation(old.stored.fields, part.fields):

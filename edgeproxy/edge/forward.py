@@ -26,6 +26,7 @@ from edgeproxy.edge.ledger import Outcome
 from edgeproxy.edge.outgoing import CONDITIONALS, request_id
 from edgeproxy.edge.request import Request
 from edgeproxy.edge.tunnel import Tunnels
+from edgeproxy.edge.vain import Vain
 from edgeproxy.errors import BadResponse, EdgeProxyError, UpstreamError
 from edgeproxy.upstream.ports import OriginRequest
 from edgeproxy.wire.fields import RawField
@@ -96,13 +97,14 @@ class Forwarder:
         self.revalidations = revalidations
         self.tunnels = tunnels
         self._clock = clock
+        self._unaided = Vain()  # keys whose origin makes nothing of what is stored already
 
     def __repr__(self) -> str:
         return f"<Forwarder {self.fetcher!r} {self.revalidations!r} {self.tunnels!r}>"
 
     def vain(self, key: bytes) -> bool:
         """Whether this key's responses could not be shared lately."""
-        return self.fetcher.collapse.vain(key, self._clock.monotonic())
+        return self.fetcher.collapse.vain.holds(key, self._clock.monotonic())
 
     async def forget(self, key: bytes) -> list[bytes]:
         """Remove what is stored under this key, in all tiers; its variants."""
@@ -249,7 +251,8 @@ class Forwarder:
             if not isinstance(fill.decision, Again):
                 self._failed(request, error, collapsed=False)
                 return
-            # What was hoped for did not help: now as if nothing were stored.
+            # What was hoped for did not help: now, and for a while, as if nothing were stored.
+            self._unaided.remember(request.key, self._clock.monotonic())
             fill = self._begin(request, None, NO_AID, None)
             await self.fetcher.run(fill, request.upstream, self._shared_request(request, None))
         try:
@@ -261,6 +264,8 @@ class Forwarder:
         """What is stored that could spare the origin a part of its answer, or all of it."""
         stored, policy = request.found.stored, request.route.policy
         if validated is not None or request.head.method != b"GET" or request.sliced:
+            return NO_AID
+        if self._unaided.holds(request.key, self._clock.monotonic()):
             return NO_AID
         if stored is not None:
             return Aid(completes=stored) if missing(stored) is not None else NO_AID
@@ -347,10 +352,11 @@ class Forwarder:
         assert fill.head is not None
         if isinstance(fill.decision, Relay):  # why it is not stored tells more than why it was fetched
             request.note.reason = fill.decision.reason
+        request.note.stored = fill.storing or fill.was_stored
         how = How(
             fwd=request.fwd,
             fwd_status=fill.answered,
-            stored=fill.storing or fill.was_stored,
+            stored=request.note.stored,
             collapsed=collapsed,
             detail=request.note.reason,
         )

@@ -41,6 +41,7 @@ class Note:
     reason: str = ""
     request_id: bytes = b""
     saved: float = 0.0  # origin time that a hit made unnecessary
+    stored: bool = False  # what was fetched is kept
 
 
 class Ledger:

@@ -22,14 +22,14 @@ from edgeproxy.caching.slices import (
     within,
 )
 from edgeproxy.clock import Clock
-from edgeproxy.edge.collapse import Collapse
 from edgeproxy.edge.deliver import laid_out
 from edgeproxy.edge.inner import Inner, Inners
-from edgeproxy.edge.ledger import Note
+from edgeproxy.edge.ledger import FROM_CACHE, Note
 from edgeproxy.edge.outgoing import CONDITIONALS
 from edgeproxy.edge.outlet import Outlet
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.request import Request
+from edgeproxy.edge.vain import Vain
 from edgeproxy.errors import ClientGone, EdgeProxyError, IncompleteResponse
 from edgeproxy.wire.heads import ResponseHead
 
@@ -75,21 +75,22 @@ class Slices:
         self._forget = forget
         self._pieces_of = pieces_of
         self._clock = clock
-        self._whole = Collapse()  # keys whose origin does not do slices, for a while
+        self._whole = Vain()  # keys whose origin does not do slices, for a while
 
     def __repr__(self) -> str:
         return f"<Slices {self.inners!r}>"
 
     async def serve(self, request: Request) -> bool:
         """Answer a GET; False, and nothing done, where this origin does not do slices of it."""
-        if self._whole.vain(request.key, self._clock.monotonic()):
+        if self._whole.holds(request.key, self._clock.monotonic()):
             return False
         size = request.route.policy.slice_size
         first = self._ask(request, first_wanted(request.head, size))
         try:
             head = await self._head(request, first)
             of = sliced(head, first.index, size)
-            if of is not None:
+            kept = first.note.stored or first.note.outcome in FROM_CACHE
+            if of is not None and kept:
                 await self._assembled(request, first, head, of)
             elif head.status == 206:
                 self._whole.remember(request.key, self._clock.monotonic())

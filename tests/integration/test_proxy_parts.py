@@ -223,3 +223,25 @@ async def test_vary_tells_parts_apart() -> None:
         await part(proxy, "0-4", **{"Accept-Language": "en"})
         await part(proxy, "1-2", **{"Accept-Language": "de"})
         assert book.count == 2
+
+
+async def test_a_part_that_is_all_of_it_is_a_whole() -> None:
+    book = Ranges(tag=None)
+    async with origin(book) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+        assert (await part(proxy, "0-")).status == 206
+        whole = await proxy.get("/a")
+        assert (whole.status, whole.body, whole.get("content-range")) == (200, WHOLE, None)
+        assert whole.cache_status == b"edgeproxy; hit; ttl=60"
+        assert book.count == 1
+
+
+async def test_an_origin_that_makes_nothing_of_a_part_is_asked_twice_once_only() -> None:
+    book = Ranges(tag=None)
+    async with origin(book) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+        await part(proxy, "0-4")
+        await proxy.get("/a")
+        assert book.count == 3
+        proxy.purges.apply(PurgeRule(PurgeKind.URL, b"shop.test/a"))
+        await part(proxy, "0-4")
+        await proxy.get("/a")
+        assert book.count == 5

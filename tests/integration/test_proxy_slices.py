@@ -223,3 +223,13 @@ async def test_requests_are_counted_once_and_not_by_slice() -> None:
         await proxy.get("/a")
         ledger = proxy.plane._ledger
         assert sum(proxy.counters.ints[slot] for slot in ledger._requests.values()) == 1
+
+
+async def test_what_may_not_be_stored_is_fetched_whole_and_not_slice_by_slice() -> None:
+    book = book_of()
+    book.lines = ("Cache-Control: no-store",)
+    async with origin(book) as raw, plane(SLICED, StandingClock(), o=raw.url) as proxy:
+        for _ in range(2):
+            whole = await proxy.get("/a")
+            assert (whole.status, whole.body) == (200, BODY)
+        assert book.count == 3  # the slice that told, and the wholes

@@ -150,7 +150,8 @@ class Deliver:
         withheld = withheld_fields(head.fields, route.policy) if how.collapsed else frozenset()
         lines = self._heads.relayed(head, route, status, now, withheld)
         asked = asked_of(out.head, route, head.status, head.fields)
-        if fill.job.store and not CONDITIONALS.isdisjoint(asked.fields.index):
+        judged_here = fill.job.store and not fill.job.conditionals_forwarded
+        if judged_here and not CONDITIONALS.isdisjoint(asked.fields.index):
             job = fill.job
             candidate = make_stored(
                 job.request, head, b"", job.request_time, now, route.policy, job.stamp, job.key

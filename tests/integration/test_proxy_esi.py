@@ -1,6 +1,5 @@
 """Pages with Edge Side Includes: each part by its own policy, put together for each client."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 
@@ -258,134 +257,6 @@ async def test_a_fragment_by_another_scheme_is_asked_for_by_that_scheme(site: Si
     assert b"x-forwarded-proto: https" in site.head("/raw/f")
 
 
-# --- what fails
-
-
-FAILING = {
-    "status": "/raw/none",
-    "redirect": "/moved",
-    "no route": "http://unknown.test/",
-    "no http": "ftp://shop.test/f",
-    "no url": "http://:x/",
-    "encoded": "/raw/encoded",
-    "broken": "/raw/broken",
-    "breaks before its body": "/raw/cut",
-}
-
-
-def failing(site: Site) -> None:
-    async def broken(talk: Talk, _: bytes) -> None:
-        talk.reset()
-
-    async def cut(talk: Talk, _: bytes) -> None:
-        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
-        talk.close()
-        await talk.ended()
-
-    site.has("/raw/encoded", "x", "Content-Encoding: gzip", FRESH)
-    site.does("/raw/broken", broken)
-    site.does("/raw/cut", cut)
-    site.has("/raw/f", "F")
-
-
-@pytest.mark.parametrize("src", FAILING.values(), ids=FAILING.keys())
-async def test_an_include_that_fails(site: Site, proxy: Proxy, src: str) -> None:
-    failing(site)
-    site.has("/alt", f"a{include(src, '/raw/f')}b")
-    site.has("/continue", f"a{include(src, onerror='continue')}b")
-    site.has("/both", f"a{include(src, '/raw/none', 'continue')}b")
-    site.has("/first", f"{include(src)}b")
-    site.has("/later", f"a{include(src)}b")
-    assert (await proxy.get("/alt")).body == b"aFb"
-    assert (await proxy.get("/continue")).body == b"ab"
-    assert (await proxy.get("/both")).body == b"ab"
-    first = await proxy.get("/first")
-    assert (first.status, first.get("proxy-status")) == (502, b"edgeproxy; error=http_response_incomplete")
-    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-        await proxy.get("/later")
-
-
-async def test_an_alt_that_fails_fails_the_page(site: Site, proxy: Proxy) -> None:
-    site.has("/", include("/raw/none", alt="/raw/none2"))
-    assert (await proxy.get("/")).status == 502
-    assert site.seen["/raw/none2"] == 1
-
-
-async def test_a_fragment_that_breaks_within_cuts_the_client(site: Site, proxy: Proxy) -> None:
-    async def half(talk: Talk, _: bytes) -> None:
-        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
-        await written.wait()
-        talk.close()
-        await talk.ended()
-
-    written = asyncio.Event()
-    site.does("/raw/half", half)
-    site.has("/raw/f", "F")
-    site.has("/", f"a{include('/raw/half', alt='/raw/f', onerror='continue')}b")
-    async with proxy.client() as client:
-        await client.send(request("/"))
-        await client.head()
-        assert [await client.chunk(), await client.chunk()] == [b"a", b"half"]
-        written.set()
-        assert await client.rest() == b""
-
-
-async def test_a_page_that_breaks_within_cuts_the_client(site: Site, proxy: Proxy) -> None:
-    async def half(talk: Talk, _: bytes) -> None:
-        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\nhalf")
-        talk.close()
-        await talk.ended()
-
-    site.does("/", half)
-    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-        await proxy.get("/")
-
-
-async def test_a_page_that_breaks_before_its_text_is_an_error(site: Site, proxy: Proxy) -> None:
-    async def nothing(talk: Talk, _: bytes) -> None:
-        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\n")
-        talk.close()
-        await talk.ended()
-
-    site.does("/", nothing)
-    assert (await proxy.get("/")).status == 502
-
-
-async def test_a_fragment_that_never_answers_is_given_up_in_time(site: Site, proxy: Proxy) -> None:
-    site.gate("/raw/slow")
-    site.has("/", f"a{include('/raw/slow', onerror='continue')}b")
-    assert (await proxy.get("/")).body == b"ab"
-
-
-# --- limits
-
-
-async def test_fragments_within_fragments(site: Site, proxy: Proxy) -> None:
-    site.has("/", f"0{include('/one')}0")
-    site.has("/one", f"1{include('/two')}{include('/two')}1")
-    site.has("/two", f"2{include('/raw/f')}2")
-    site.has("/raw/f", f"F{include('/no')}")
-    leaf = b'2F<esi:include src="/no"/>2'
-    assert (await proxy.get("/")).body == b"01" + leaf + leaf + b"10"
-
-
-async def test_an_endless_page_ends_at_its_depth(site: Site, proxy: Proxy) -> None:
-    site.has("/", f"a{include('/', onerror='continue')}b")
-    assert (await proxy.get("/")).body == b"aaaabbbb"
-    site.has("/x", include("/x"), HTML, PRIVATE)
-    assert (await proxy.get("/x")).status == 502
-    assert site.seen == {"/": 1, "/x": 4}
-
-
-async def test_a_page_asks_for_so_many_fragments_and_no_more(site: Site, proxy: Proxy) -> None:
-    site.has("/", "".join(include(f"/raw/{number}", onerror="continue") for number in range(12)))
-    for number in range(12):
-        site.has(f"/raw/{number}", f"{number},")
-    assert (await proxy.get("/")).body == b"0,1,2,3,4,5,6,7,"
-    site.has("/nested", include("/", onerror="continue"))
-    assert (await proxy.get("/nested")).body == b"0,1,2,3,4,5,6,"
-
-
 # --- each by its own policy
 
 
@@ -448,3 +319,46 @@ async def test_explain_finds_the_page_that_is_used(site: Site, proxy: Proxy) -> 
     await proxy.get("/", {"Accept-Encoding": "gzip"})
     told = await proxy.plane.explain(b"http://shop.test/", [(b"Accept-Encoding", b"br")])
     assert (told["stored"], told["outcome"]) == (True, "hit")
+
+
+# --- what is no page by its request
+
+
+async def test_an_upgrade_that_is_declined_brings_a_page_too(site: Site, proxy: Proxy) -> None:
+    site.has("/", f"a{include('/raw/f')}")
+    site.has("/raw/f", "F")
+    answer = await proxy.get("/", {"Connection": "Upgrade", "Upgrade": "websocket"})
+    assert (answer.status, answer.body) == (200, b"aF")
+    assert b"upgrade" not in site.head("/raw/f")
+
+
+async def test_a_route_with_esi_has_tunnels_as_others_do(site: Site, proxy: Proxy) -> None:
+    async def switch(talk: Talk, _: bytes) -> None:
+        await talk.send(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        await talk.send(await talk.reader.readexactly(5))
+
+    site.does("/", switch)
+    async with proxy.client() as client:
+        await client.send(request("/", fields={"Connection": "Upgrade", "Upgrade": "echo"}))
+        assert (await client.head()).status == 101
+        await client.send(b"<esi:")
+        assert await client.exactly(5) == b"<esi:"
+
+
+async def test_an_early_hint_passes(site: Site, proxy: Proxy) -> None:
+    async def hints(talk: Talk, _: bytes) -> None:
+        await talk.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + page)
+
+    site.has("/", "a")
+    page = site.answers["/"]
+    assert isinstance(page, bytes)
+    site.does("/", hints)
+    answer = await proxy.get("/")
+    assert ([interim.status for interim in answer.interim], answer.body) == ([103], b"a")
+
+
+async def test_a_fragment_that_says_nothing_is_an_empty_place(site: Site, proxy: Proxy) -> None:
+    site.has("/", f"a{include('/raw/none')}{include('/raw/empty')}b")
+    site.answers["/raw/none"] = b"HTTP/1.1 204 No Content\r\n\r\n"
+    site.has("/raw/empty", "")
+    assert (await proxy.get("/")).body == b"ab"

@@ -362,3 +362,14 @@ async def test_a_fragment_that_says_nothing_is_an_empty_place(site: Site, proxy:
     site.answers["/raw/none"] = b"HTTP/1.1 204 No Content\r\n\r\n"
     site.has("/raw/empty", "")
     assert (await proxy.get("/")).body == b"ab"
+
+
+async def test_a_page_of_a_route_that_compresses_is_not_compressed(site: Site) -> None:
+    text = CONFIG.replace("esi: {", "compress: [gzip], compress_min_size: 1B, esi: {")
+    site.has("/", f"a{include('/raw/f')}")
+    site.has("/raw/f", "F")
+    async with origin(site) as raw, plane(text, StandingClock(), o=raw.url) as proxy:
+        for _ in range(3):
+            answer = await proxy.get("/", {"Accept-Encoding": "gzip"})
+            assert (answer.body, answer.get("content-encoding")) == (b"aF", None)
+    assert site.seen == {"/": 1, "/raw/f": 1}

@@ -122,6 +122,12 @@ class IncompleteResponse(UpstreamError):
     proxy_error = "http_response_incomplete"
 
 
+class IncludeFailed(UpstreamError):
+    """A fragment of a page could not be had, and nothing may stand in its place."""
+
+    proxy_error = "http_response_incomplete"
+
+
 class NoHealthyOrigin(UpstreamError):
     """Every origin of the upstream is down, drained or ejected."""
 

@@ -18,6 +18,7 @@ from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.clock import Clock
 from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.deliver import How
+from edgeproxy.edge.esi.assemble import Assembler
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.inner import Inners
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
@@ -58,6 +59,7 @@ class Cycle:
         self._refreshes = Refreshes(workers)
         self._slices = Slices(self._slice, forwarder.forget, lookup.pieces.of, clock)
         self.inners = Inners(self.serve, clock)
+        self._pages = Assembler(self.inners, clock)
         self._told: dict[tuple[str, str], float] = {}  # until when, by upstream and kind of error
 
     def __repr__(self) -> str:
@@ -127,11 +129,24 @@ class Cycle:
         note.upstream = upstream.name
         upgrade = upgrade_of(out)
         head = out.head = end_to_end(head)
-        request = Request(out, plan, route, upstream, note)
         if hops_left(head) == 0:
             note.outcome = Outcome.BYPASS
             plan.deliver.final_recipient(out, self._clock.wall())
-            return
+        elif route.esi is None:
+            await self._answer(Request(out, plan, route, upstream, note), upgrade)
+        else:
+            page = self._pages.page(out, route)
+            request = Request(page, plan, route, upstream, note)
+            request.head = page.asked
+            try:
+                await self._answer(request, upgrade)
+                await page.finish()
+            finally:
+                await page.close()
+
+    async def _answer(self, request: Request, upgrade: bytes | None) -> None:
+        """Answer from the cache, or past it; returns when the head is out and the body flows."""
+        out, head, plan, route, note = request.out, request.head, request.plan, request.route, request.note
         with_body = out.body is not None and head.method in (b"GET", b"HEAD")
         if route.policy.enabled and upgrade is None and not with_body:
             await self._cached(request)

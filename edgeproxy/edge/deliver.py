@@ -27,6 +27,7 @@ from edgeproxy.caching.ranges import (
 from edgeproxy.caching.reasons import Fwd
 from edgeproxy.caching.storability import withheld_fields
 from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.edge.esi.page import asked_of
 from edgeproxy.edge.fill import Fill
 from edgeproxy.edge.heads import ALLOWED, Heads, reason_of
 from edgeproxy.edge.ports import Downstream
@@ -92,7 +93,7 @@ class Deliver:
         """
         fields = self._heads.stored(stored, route)
         tail = (*private, *self._heads.from_cache(age, self.cache_status(how, route.policy, stored.key)))
-        request = out.head
+        request = asked_of(out.head, route, stored.status, stored.fields)
         precondition = evaluate(request, stored)
         if precondition is not Precondition.PROCEED:
             self.precondition(out, precondition, fields.raw, tail)
@@ -148,12 +149,14 @@ class Deliver:
         status = self.cache_status(how, route.policy, fill.job.key)
         withheld = withheld_fields(head.fields, route.policy) if how.collapsed else frozenset()
         lines = self._heads.relayed(head, route, status, now, withheld)
-        if fill.job.store and not CONDITIONALS.isdisjoint(out.head.fields.index):
+        asked = asked_of(out.head, route, head.status, head.fields)
+        judged_here = fill.job.store and not fill.job.conditionals_forwarded
+        if judged_here and not CONDITIONALS.isdisjoint(asked.fields.index):
             job = fill.job
             candidate = make_stored(
                 job.request, head, b"", job.request_time, now, route.policy, job.stamp, job.key
             )
-            precondition = evaluate(out.head, candidate)
+            precondition = evaluate(asked, candidate)
             if precondition is not Precondition.PROCEED:
                 self.precondition(out, precondition, lines)
                 return

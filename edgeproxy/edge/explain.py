@@ -23,6 +23,7 @@ from edgeproxy.caching.key import cache_key
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.telling import Step, told
 from edgeproxy.clock import Clock
+from edgeproxy.edge.esi.page import unencoded
 from edgeproxy.edge.lookup import Found, Lookup
 from edgeproxy.edge.outgoing import end_to_end
 from edgeproxy.edge.request import Plan
@@ -70,6 +71,8 @@ async def explain(
         to = route.redirect(target) or b""
         would = f"{route.redirect_status} to {_text(to)}"
         return said | {"outcome": "redirect", "would": would, "steps": [], "advice": []}
+    if route.esi is not None:
+        head = unencoded(head)
     key = cache_key(target, route.policy.key)
     said["key"] = _text(key)
     found = lookup.find(key, head, route.policy, trace=False)

@@ -16,6 +16,7 @@ from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.preconditions import Precondition, evaluate, not_modified_fields
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.edge.esi.page import is_page
 from edgeproxy.edge.heads import Heads
 from edgeproxy.edge.hot import Heats, Hot, Wire, heats_of
 from edgeproxy.edge.ledger import Ledger, Outcome
@@ -225,6 +226,8 @@ class FastPath:
             return None
         if policy.compress and wanted(head, found.stored, policy):
             return None  # the slow way has its coded copy made
+        if policy.esi and is_page(found.stored.status, found.stored.fields):
+            return None  # what is stored is not what is answered
         now = self.now
         decision = on_request(head, found.stored, policy, now, soft_purged=found.soft_purged)
         if not isinstance(decision, UseStored) or decision.reason is not Reason.FRESH:

@@ -55,7 +55,7 @@ def _speaks_for_another(name: bytes) -> bool:
 class Outgoing:
     """Makes requests for origins; `name` is the pseudonym in Via, `node` this node's own id."""
 
-    __slots__ = ("_capability", "_forwarded", "_loop_token", "_node", "_via")
+    __slots__ = ("_capability", "_esi_capability", "_forwarded", "_loop_token", "_node", "_via")
 
     def __init__(self, name: str, node: str, forwarded: bool = False) -> None:
         self._via = tuple(b"1.%d %s" % (minor, name.encode()) for minor in range(10))
@@ -63,6 +63,7 @@ class Outgoing:
         self._loop_token = re.compile(rb"(?:^|[\s,])" + re.escape(self._node) + rb"(?:$|[\s,;])")
         self._forwarded = forwarded
         self._capability = name.encode() + b'="Surrogate/1.0"'
+        self._esi_capability = name.encode() + b'="Surrogate/1.0 ESI/1.0"'
 
     def __repr__(self) -> str:
         return f"<Outgoing node={self._node!r}>"
@@ -99,7 +100,9 @@ class Outgoing:
         ours: list[RawField] = [(b"Via", self._via[head.minor]), (b"CDN-Loop", self._node)]
         self._forwarding(ours, head, client)
         self._tracing(lines, ours, head, client)
-        if b"surrogate-control" in route.policy.targeted:
+        if route.esi is not None:
+            ours.append((b"Surrogate-Capability", self._esi_capability))
+        elif b"surrogate-control" in route.policy.targeted:
             ours.append((b"Surrogate-Capability", self._capability))
         if edits.drop:  # the operator's word is the last, on what is added here too
             ours = [line for line in ours if line[0].lower() not in edits.drop]

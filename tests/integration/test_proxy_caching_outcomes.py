@@ -233,3 +233,12 @@ async def test_heuristic_freshness_where_the_origin_says_nothing() -> None:
     async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
         await proxy.get("/a")
         assert re.fullmatch(rb"edgeproxy; hit; ttl=3600", (await proxy.get("/a")).cache_status)
+
+
+async def test_conditions_that_the_origin_saw_are_not_judged_again_here() -> None:
+    """An unsafe request that the origin carried out must not look refused (RFC 9110 §13.2.1)."""
+    shop = Shop("Cache-Control: max-age=60", 'ETag: "v2"', body=b"done")
+    async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+        for tag in ('"v1"', '"v2"'):
+            answer = await proxy.ask(request("/a", "POST", {"If-Match": tag}, b"body"))
+            assert (answer.status, answer.body) == (200, b"done")

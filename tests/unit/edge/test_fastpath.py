@@ -51,6 +51,15 @@ def test_a_matching_if_none_match_gets_a_quick_304() -> None:
         assert answer.endswith(b"\r\n\r\n")
 
 
+def test_a_page_to_be_put_together_is_left_to_the_slow_way() -> None:
+    with Rig(PLAIN.replace("upstream: o", "upstream: o, esi: true")) as rig:
+        rig.store(asks(), says("Cache-Control: max-age=60", "Content-Type: text/html"))
+        rig.store(asks("/image"), says("Cache-Control: max-age=60", "Content-Type: image/png"))
+        for method in ("GET", "HEAD"):
+            assert rig.answer(asks("/", method)) is None
+            assert rig.answer(asks("/image", method)) is not None
+
+
 def test_an_if_none_match_that_does_not_match_gets_the_whole() -> None:
     with Rig() as rig:
         rig.store(asks(), FRESH)

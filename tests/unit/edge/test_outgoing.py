@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from edgeproxy.config.model import Esi
 from edgeproxy.edge.outgoing import (
     CONDITIONALS,
     Outgoing,
@@ -270,6 +271,9 @@ def test_origins_are_told_of_surrogate_control_where_it_is_heeded(route: Route) 
     request = sent(replace(route, policy=policy))
     assert values(request, b"surrogate-capability") == [b'edge="Surrogate/1.0"']
     assert values(sent(route), b"surrogate-capability") == []
+    assert values(sent(replace(route, esi=Esi())), b"surrogate-capability") == [
+        b'edge="Surrogate/1.0 ESI/1.0"'
+    ]
 
 
 # --- how far

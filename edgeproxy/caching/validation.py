@@ -149,7 +149,12 @@ def merge(fields: Fields, update: Fields) -> Fields:
 
 
 def same_as_head(stored: StoredResponse, head: ResponseHead) -> bool:
-    """Whether a 200 to HEAD speaks of the stored response: validators and length agree (§4.3.5)."""
+    """Whether a 200 to HEAD speaks of the stored response: validators and length agree (§4.3.5).
+
+    It never speaks of a stored redirection or error: that is what the target is no longer.
+    """
+    if not 200 <= stored.status <= 299:
+        return False
     for name in (b"etag", b"last-modified"):
         received = head.fields.get(name)
         if received is not None and received != stored.fields.get(name):

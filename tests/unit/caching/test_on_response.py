@@ -166,6 +166,12 @@ def test_s4_3_5_a_200_to_head_of_something_else_drops_what_is_stored(field: str)
     assert outcome == Relay(R.CHANGED_BY_HEAD, drop=True)
 
 
+@pytest.mark.parametrize("status", [301, 404, 503])
+def test_s4_3_5_a_200_to_head_drops_a_stored_redirection_or_error(status: int) -> None:
+    outcome = on_response(HEAD, cc("max-age=60"), stored(cc("max-age=1", status=status)), PLAIN, LATER)
+    assert outcome == Relay(R.CHANGED_BY_HEAD, drop=True)
+
+
 def test_s4_3_5_other_answers_to_head_are_relayed() -> None:
     outcome = on_response(HEAD, cc("max-age=60", status=403), stored("max-age=1"), PLAIN, LATER)
     assert outcome == Relay(R.METHOD)

@@ -224,3 +224,10 @@ def test_s3_2_merging_keeps_place_case_and_lines() -> None:
 )
 def test_same_as_head(own: list[RawField], of_head: list[RawField | str], same: bool) -> None:
     assert same_as_head(stored(answer(*own)), answer(*of_head)) is same
+
+
+@pytest.mark.parametrize(
+    ("status", "same"), [(200, True), (203, True), (301, False), (404, False), (503, False)]
+)
+def test_s4_3_5_a_200_to_head_says_nothing_of_a_stored_redirection_or_error(status: int, same: bool) -> None:
+    assert same_as_head(stored(cc("max-age=60", status=status)), answer()) is same

@@ -138,16 +138,13 @@ def _stale_use(
     if b"min-fresh" in asked:
         return why
     max_age = asked.delta(b"max-age")
-    if b"max-stale" in asked:
-        if max_age is not None and age > max_age + (asked.delta(b"max-stale") or 0):
-            return why
-        # The operator made it stale for a reason that no client can overrule.
-        if not soft_purged and client_may_take_stale(stored, policy):
-            limit = asked.delta(b"max-stale")
-            if staleness <= limit if limit is not None else asked.bare(b"max-stale"):
-                return Reason.MAX_STALE
-    elif max_age is not None:
-        # With max-age, and without max-stale, the client takes nothing stale (§5.2.1.1).
+    # Without max-stale, max-age means nothing stale; with it, it still is the limit (§5.2.1.1).
+    if max_age is not None and (age > max_age or b"max-stale" not in asked):
         return why
+    # The operator made it stale for a reason that no client can overrule.
+    if b"max-stale" in asked and not soft_purged and client_may_take_stale(stored, policy):
+        limit = asked.delta(b"max-stale")
+        if staleness <= limit if limit is not None else asked.bare(b"max-stale"):
+            return Reason.MAX_STALE
     window = stale_allowance(stored, policy, Occasion.REVALIDATING)
     return window.reason if staleness < window.seconds else why

@@ -158,16 +158,30 @@ def test_directives_of_a_fresh_response(value: str, outcome: tuple[str, Reason])
         pytest.param(
             "max-age=60",
             65,
-            "max-age=60, max-stale=10",
+            "max-age=65, max-stale=10",
             ("UseStored", R.MAX_STALE),
             id="s5.2.1.1-with-max-stale",
         ),
         pytest.param(
             "max-age=60",
             65,
-            "max-age=50, max-stale=10",
+            "max-age=64, max-stale=10",
             ("Validate", R.STALE),
-            id="s5.2.1.1-older-than-both-allow",
+            id="s5.2.1.1-beside-max-stale",
+        ),
+        pytest.param(
+            "max-age=60",
+            65,
+            "max-age=64, max-stale",
+            ("Validate", R.STALE),
+            id="s5.2.1.1-beside-any-max-stale",
+        ),
+        pytest.param(
+            "max-age=60",
+            55,
+            "max-age=50, max-stale=10",
+            ("Validate", R.REQUEST_MAX_AGE),
+            id="s5.2.1.1-beside-max-stale-while-fresh",
         ),
         pytest.param(
             "max-age=60", 61, "max-stale, no-cache", ("Validate", R.REQUEST_NO_CACHE), id="both-no-cache"

@@ -79,6 +79,13 @@ def is_useless(difference: Difference) -> bool:
     return dead and (not tags or answered.status >= 500)
 
 
+def is_over(kept: Kept, now: float) -> bool:
+    """Whether it is stale by edgeproxy's reading, whose heuristic ends after a day."""
+    answered = oracle.current(kept)
+    heuristic = oracle.explicit(answered) is None
+    return oracle.staleness(kept, now) >= 0 or (heuristic and oracle.age_at(answered, now) >= 86400)
+
+
 # --- which stored response
 
 
@@ -105,9 +112,7 @@ def forgot_vary(kept: Kept) -> bool:
 
 def default_is_passed_over(difference: Difference) -> bool:
     of_target = [kept for kept in difference.history if kept.asked.url == difference.asked.url]
-    fresh = [
-        kept for kept in of_target if not forgot_vary(kept) and oracle.staleness(kept, difference.now) < 0
-    ]
+    fresh = [kept for kept in of_target if not forgot_vary(kept) and not is_over(kept, difference.now)]
     theirs = oracle.choose(difference.asked, list(difference.history))
     return difference.kept is None and bool(fresh) and theirs is not None and forgot_vary(theirs)
 
@@ -119,21 +124,12 @@ def default_is_newer_than_the_stale(difference: Difference) -> bool:
         return False
     return (
         not forgot_vary(theirs)
-        and oracle.staleness(theirs, difference.now) >= 0
+        and is_over(theirs, difference.now)
         and oracle.recency(kept) >= oracle.recency(theirs)
     )
 
 
 # --- reuse
-
-
-def is_capped(difference: Difference) -> bool:
-    assert difference.kept is not None
-    answered = oracle.current(difference.kept)
-    heuristic = oracle.explicit(answered) is None
-    return (
-        heuristic and oracle.lifetime(answered) > 86400 and oracle.age_at(answered, difference.now) >= 86400
-    )
 
 
 def window_after_max_stale(difference: Difference) -> bool:
@@ -224,7 +220,7 @@ EXPLAINED = [
         "heuristics-end-after-a-day",
         "§4.2.2 leaves the heuristic to the cache: a tenth of the time since Last-Modified, at most a day.",
         "request failure",
-        is_capped,
+        lambda d: late(d) < 0 and d.kept is not None and is_over(d.kept, d.now),
         (Step(origin=CAPPED), Step(wait=86400.0)),
     ),
     Explained(

@@ -36,16 +36,7 @@ from .oracle import Answered, Asked, Kept, Pairs
 
 T0 = 1_700_000_000.0
 POLICY = CachePolicy()
-COMPARED = [
-    "cache-control",
-    "cdn-cache-control",
-    "expires",
-    "date",
-    "etag",
-    "last-modified",
-    "vary",
-    "x-test",
-]
+COMPARED = ("cache-control", "cdn-cache-control", "expires", "date", "vary", "etag", "x-test")
 
 
 @dataclass(frozen=True)

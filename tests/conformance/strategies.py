@@ -126,12 +126,21 @@ KEPT = st.builds(
     etag=st.sampled_from([None, '"1"']),
     delay=st.sampled_from([0.0, 0.5]),
 )
+FAILING = st.sampled_from([None, Origin(status=503, control=None)])
+AT_A_WISH = st.sampled_from(
+    ["max-stale=10", "min-fresh=5", "min-fresh=50", "max-age=30", "max-age=60"]
+).flatmap(
+    lambda wish: st.builds(
+        Step,
+        wait=st.builds(Edge, st.just(wish.partition("=")[0]), TICKS),
+        origin=FAILING,
+        control=st.just(wish),
+    )
+)
 EDGEWISE = st.tuples(
     st.builds(Step, origin=KEPT, wait=st.sampled_from([0.0, 0.5])),
     st.lists(
-        st.builds(
-            Step, wait=EDGES, origin=st.sampled_from([None, Origin(status=503, control=None)]), control=WISHES
-        ),
+        st.one_of(AT_A_WISH, st.builds(Step, wait=EDGES, origin=FAILING, control=WISHES)),
         min_size=1,
         max_size=5,
     ),

@@ -155,17 +155,8 @@ def parted(case: Case) -> Iterator[Parted]:
 # Each name once: of repeated ones hishel reads the last, RFC 9111 §4.2.1 and we the first.
 DIRECTIVES = st.sampled_from(
     [
-        "max-age=60",
-        "max-age=10",
-        "s-maxage=10",
-        "no-cache",
-        "no-store",
-        "private",
-        "public",
-        "must-revalidate",
-        'private="X-Test"',
-        'no-cache="X-Test"',
-        "must-understand",
+        *["max-age=60", "max-age=10", "s-maxage=10", "no-cache", "no-store", "private", "public"],
+        *["must-revalidate", 'private="X-Test"', 'no-cache="X-Test"', "must-understand"],
         "stale-while-revalidate=30",
     ]
 )
@@ -202,7 +193,7 @@ CASES = st.builds(
 
 
 @given(CASES)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_hishel_and_edgeproxy_differ_only_where_that_is_explained(case: Case) -> None:
     found = [each for each in parted(case) if not any(known.explains(each) for known in EXPLAINED)]
     assert found == []

@@ -79,13 +79,6 @@ def is_useless(difference: Difference) -> bool:
     return dead and (not tags or answered.status >= 500)
 
 
-def is_over(kept: Kept, now: float) -> bool:
-    """Whether it is stale by edgeproxy's reading, whose heuristic ends after a day."""
-    answered = oracle.current(kept)
-    heuristic = oracle.explicit(answered) is None
-    return oracle.staleness(kept, now) >= 0 or (heuristic and oracle.age_at(answered, now) >= 86400)
-
-
 # --- which stored response
 
 
@@ -104,29 +97,6 @@ def of_a_language(difference: Difference) -> bool:
     )
     asked = sorted(oracle.members(difference.asked.fields, "accept-language"))
     return alike and asked == sorted(oracle.members(answers.fields, "accept-language"))
-
-
-def forgot_vary(kept: Kept) -> bool:
-    return not oracle.values(oracle.current(kept).fields, "vary")
-
-
-def default_is_passed_over(difference: Difference) -> bool:
-    of_target = [kept for kept in difference.history if kept.asked.url == difference.asked.url]
-    fresh = [kept for kept in of_target if not forgot_vary(kept) and not is_over(kept, difference.now)]
-    theirs = oracle.choose(difference.asked, list(difference.history))
-    return difference.kept is None and bool(fresh) and theirs is not None and forgot_vary(theirs)
-
-
-def default_is_newer_than_the_stale(difference: Difference) -> bool:
-    theirs = oracle.choose(difference.asked, list(difference.history))
-    kept = difference.kept
-    if kept is None or theirs is None or not forgot_vary(kept):
-        return False
-    return (
-        not forgot_vary(theirs)
-        and is_over(theirs, difference.now)
-        and oracle.recency(kept) >= oracle.recency(theirs)
-    )
 
 
 # --- reuse
@@ -151,9 +121,6 @@ def beyond_the_hour(difference: Difference) -> bool:
     return late(difference) >= (3600 if stated is None else stated)
 
 
-CAPPED = Origin(control=None, modified=-10_000_000)
-VARIED = Origin(vary="Foo")
-FOO = (("Foo", "1"),)
 WINDOW = "stale-while-revalidate=30"
 
 EXPLAINED = [
@@ -196,32 +163,6 @@ EXPLAINED = [
             Step(origin=Origin(vary="Accept-Language"), fields=(("Accept-Language", "en, de"),)),
             Step(fields=(("Accept-Language", "de,en"),)),
         ),
-    ),
-    Explained(
-        "no-default-beside-a-fresh-negotiated-one",
-        "§4.1 prefers what has Vary to what forgot it; while such a one is fresh, the resource is known to "
-        "vary, and the default answer is nobody's who matches none.",
-        "chosen",
-        default_is_passed_over,
-        (Step(origin=VARIED, fields=FOO), Step(control="no-cache", origin=Origin(date=5)), Step(origin=None)),
-    ),
-    Explained(
-        "a-newer-default-beside-stale-negotiated-ones",
-        "§4.1's preference is for choosing among useful ones: a stale one gives way to what came later.",
-        "chosen",
-        default_is_newer_than_the_stale,
-        (
-            Step(origin=VARIED, fields=FOO),
-            Step(wait=5, origin=Origin(control="max-age=600")),
-            Step(wait=90, fields=FOO),
-        ),
-    ),
-    Explained(
-        "heuristics-end-after-a-day",
-        "§4.2.2 leaves the heuristic to the cache: a tenth of the time since Last-Modified, at most a day.",
-        "request failure",
-        lambda d: late(d) < 0 and d.kept is not None and is_over(d.kept, d.now),
-        (Step(origin=CAPPED), Step(wait=86400.0)),
     ),
     Explained(
         "stale-while-revalidate-beside-s-maxage",

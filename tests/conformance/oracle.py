@@ -204,8 +204,8 @@ def lifetime(answered: Answered) -> float:
     modified = values(answered.fields, "last-modified")
     since = seconds_of_date(modified[0]) if modified else None
     allowed = str(answered.status) in BY_DEFAULT.split() or has(governing(answered.fields)[0], "public")
-    # §4.2.2: "a typical setting of this fraction might be 10%".
-    return max(0.0, (dated(answered) - since) * 0.1) if allowed and since is not None else 0.0
+    # §4.2.2 leaves it to the cache: the "typical setting" of a tenth, for a day at most.
+    return max(0.0, min((dated(answered) - since) * 0.1, 86400)) if allowed and since is not None else 0.0
 
 
 def staleness(kept: Kept, now: float) -> float:

@@ -25,7 +25,7 @@ from edgeproxy.caching.decide import (
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.caching.validation import conditional_fields
-from edgeproxy.caching.vary import select
+from edgeproxy.caching.vary import matches, preferred
 from edgeproxy.wire.dates import format_date
 from edgeproxy.wire.fields import Fields
 from edgeproxy.wire.heads import RequestHead, ResponseHead
@@ -128,6 +128,11 @@ def fields_of(pairs: Pairs) -> Fields:
     return Fields((name.encode(), value.encode()) for name, value in pairs)
 
 
+def select(candidates: list[StoredResponse], request: RequestHead) -> StoredResponse | None:
+    """As the proxy does when it looks a key up."""
+    return preferred(stored for stored in candidates if matches(stored, request, POLICY))
+
+
 def named(outcome: OnRequest) -> str:
     match outcome:
         case UseStored():
@@ -175,7 +180,7 @@ class Two:
         asked, history = step.asked, [kept for kept, _ in self.pairs]
         request = head_of(asked)
         candidates = [ours for kept, ours in self.pairs if kept.asked.url == asked.url]
-        selected = select(candidates, request, POLICY, self.now)
+        selected = select(candidates, request)
         outcome = on_request(request, selected, POLICY, self.now, vary_miss=bool(candidates))
         verdict = oracle.read(asked, history, self.now)
         kept = next((kept for kept, ours in self.pairs if ours is selected), None)

@@ -18,12 +18,11 @@ from edgeproxy.caching.build import make_stored
 from edgeproxy.caching.decide import UseStaleAndRevalidate, UseStored, on_request
 from edgeproxy.caching.storability import storable
 from edgeproxy.caching.stored import Stamp
-from edgeproxy.caching.vary import select
 from edgeproxy.wire.heads import ResponseHead
 
 from . import oracle
 from .oracle import Pairs
-from .sequences import POLICY, T0, Origin, Step, fields_of, head_of
+from .sequences import POLICY, T0, Origin, Step, fields_of, head_of, select
 from .strategies import rarely
 
 OPTIONS = hishel.CacheOptions(shared=True, supported_methods=["GET"], allow_stale=False)
@@ -134,7 +133,7 @@ def ours(case: Case, left: float, came: float, now: float) -> tuple[int, int, in
         return 0, 0, 0
     stored = make_stored(request, head, b"", left, came, POLICY, Stamp(), b"key")
     then = head_of(case.second.asked)
-    outcome = on_request(then, select([stored], then, POLICY, now), POLICY, now)
+    outcome = on_request(then, select([stored], then), POLICY, now)
     if not isinstance(outcome, UseStored | UseStaleAndRevalidate):
         return 1, 0, 0
     return 1, 1, outcome.age

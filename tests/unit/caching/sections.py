@@ -1,4 +1,4 @@
-"""How many cases the tables of this folder have for each section of the RFCs: `python -m tests.unit.caching.sections`.
+"""Cases by section of the RFCs in the tables of this folder: `python -m tests.unit.caching.sections`.
 
 A case names its section at the front of its id, or of its test's name: `s4.2.3-...`, `rfc5861-s4-...`,
 `test_s3_5_...`. Without an RFC it is the file's, or RFC 9110 where RFC 9111 has no such section.

@@ -3,8 +3,10 @@
 import pytest
 
 from edgeproxy.caching.invalidation import invalidated_tags, invalidated_targets
+from edgeproxy.caching.tags import tags_of
+from edgeproxy.wire.target import parse_uri
 
-from .values import URL, answer, get
+from .values import PLAIN, URL, answer, get
 
 
 def invalidated(method: bytes, *fields: str, status: int = 200) -> list[bytes]:
@@ -58,6 +60,42 @@ def test_rfc9875_s3_groups_are_invalidated_within_the_origin() -> None:
         b"http://shop.example/a",
         b"http://shop.example/b c",
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "tags"),
+    [
+        pytest.param(["a"], ["/a"], id="rfc9875-s3-one"),
+        pytest.param(["a", "b"], ["/a", "/b"], id="rfc9875-s3-lines-combine"),
+        pytest.param(["A"], ["/A"], id="rfc9875-s2.1-case-counts"),
+        pytest.param([" a "], ["/ a "], id="rfc9875-s2.1-blanks-count"),
+        pytest.param([""], ["/"], id="rfc9875-s2.1-the-empty-group"),
+    ],
+)
+def test_groups(fields: list[str], tags: list[str]) -> None:
+    head = answer(*(f'Cache-Group-Invalidation: "{group}"' for group in fields))
+    expected = [f"http://shop.example{tag}".encode() for tag in tags]
+    assert list(invalidated_tags(get(method=b"POST"), head)) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        pytest.param(b"http://shop.example/other", True, id="rfc9875-s2.2-same-origin"),
+        pytest.param(b"https://shop.example/", False, id="rfc9875-s2.2-other-scheme"),
+        pytest.param(b"http://shop.example:81/", False, id="rfc9875-s2.2-other-port"),
+        pytest.param(b"http://other.example/", False, id="rfc9875-s2.2-other-host"),
+    ],
+)
+def test_groups_are_an_origin_s_own(url: bytes, same: bool) -> None:
+    stored_there = tags_of(answer('Cache-Groups: "a"').fields, PLAIN, parse_uri(url))
+    gone = invalidated_tags(get(method=b"POST"), answer('Cache-Group-Invalidation: "a"'))
+    assert bool(set(stored_there) & set(gone)) is same
+
+
+@pytest.mark.parametrize("value", ["a, b", '"a" "b"', '("a")', "5", "?1", '"a'])
+def test_rfc9875_s3_what_is_no_string_is_no_group(value: str) -> None:
+    assert invalidated_tags(get(method=b"POST"), answer("Cache-Group-Invalidation: " + value)) == ()
 
 
 def test_rfc9875_s3_only_in_answers_to_unsafe_requests() -> None:

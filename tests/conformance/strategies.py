@@ -145,4 +145,26 @@ EDGEWISE = st.tuples(
         max_size=5,
     ),
 ).map(lambda steps: [steps[0], *steps[1]])
-STEPS = st.one_of(ANYTHING, EDGEWISE)
+# One response, validated again and again, by clients with and without Authorization.
+CONFIRMING = st.builds(
+    Origin,
+    status=st.sampled_from([200, 404]),
+    control=st.one_of(CONTROLS, st.sampled_from([None, "max-age=60, public", "s-maxage=10"])),
+    age=rarely(st.sampled_from(["5", "30"])),
+    date=st.sampled_from([0, 0, -5, None]),
+    etag=st.just('"1"'),
+    delay=st.sampled_from([0.0, 2.0]),
+    confirms=st.just(True),
+)
+VALIDATED = st.lists(
+    st.builds(
+        Step,
+        wait=st.one_of(EDGES, st.sampled_from([0.0, 5.0])),
+        origin=CONFIRMING,
+        control=st.sampled_from([None, None, "no-cache"]),
+        client=st.sampled_from(["", "A", "B"]),
+    ),
+    min_size=2,
+    max_size=7,
+)
+STEPS = st.one_of(ANYTHING, EDGEWISE, VALIDATED)

@@ -15,7 +15,7 @@ def unexplained(differences: list[Difference]) -> list[Difference]:
 
 
 @given(STEPS)
-@settings(max_examples=2000)
+@settings(max_examples=1500)
 def test_the_two_readings_differ_only_where_that_is_explained(steps: list[Step]) -> None:
     differences = list(Two().differences(steps))
     for known in EXPLAINED:

@@ -37,8 +37,7 @@ class SteadyClock:
     def wall(self) -> float:
         return self._anchor + time.monotonic()
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)  # itself: it is asked ten times a request
 
     def tick(self) -> None:
         """Slew towards the machine's clock; call about once a second."""

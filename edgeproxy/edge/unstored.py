@@ -16,6 +16,8 @@ from edgeproxy.wire.heads import RequestHead, ResponseHead
 
 REMEMBERED = 1000
 """Keys a worker."""
+NOTE_EVERY = 5.0
+"""Seconds between two notes of the same about a key: what passes through thousands of times is noted once."""
 MOST_LINES = 16
 LONGEST_VALUE = 512
 LONGEST_KEY = 2048
@@ -64,6 +66,10 @@ class UnstoredAnswers:
     def note(self, job: FillFor, answer: ResponseHead | StoredResponse, reason: Reason, time: float) -> None:
         """The answer to that fetch is not stored."""
         if job.request.method != b"GET" or len(job.key) > LONGEST_KEY:
+            return
+        before = self._answers.get(job.key)
+        if before is not None and before.reason is reason and time - before.time < NOTE_EVERY:
+            self._answers.move_to_end(job.key)
             return
         asked = job.request
         request = RequestHead(asked.method, asked.target, asked.minor, _of(asked.fields, _ASKED))

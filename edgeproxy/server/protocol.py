@@ -124,20 +124,19 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.active = self._listening.now
+        tried = b""
         if self.exchange is None and not self._held:
-            answer = self._answer(data)
+            answer = self._answer(tried := data)
             if answer is not None:
-                if isinstance(answer, bytes):
-                    self._transport.write(answer)
-                else:
-                    self._transport.writelines(answer)
+                transport = self._transport
+                transport.write(answer) if isinstance(answer, bytes) else transport.writelines(answer)
                 self.phase = _IDLE
                 if self._listening.hit is not None:
                     self._note_hit(data)
                 return
-        self._receive(data)
+        self._receive(data, tried)
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes, tried: bytes) -> None:
         if self.phase is Phase.CLOSED or self.phase is Phase.FAREWELL:
             self._listening.parting(self, len(data))
             return
@@ -155,12 +154,12 @@ class ClientConnection(asyncio.Protocol):
                 return
         self._intake.add(data)
         if self.exchange is None and not self._turn:
-            self._next()
+            self._next(tried)
         elif len(self._intake) > self._listening.limits.pipelined:
             self.hold(Hold.PIPELINE)
 
-    def _next(self) -> None:
-        """Take heads from what came until an exchange begins or no whole head is left."""
+    def _next(self, tried: bytes = b"") -> None:
+        """Take heads from what came until an exchange begins or none is whole; `tried` is no quick hit."""
         self._turn = False
         turns = 0
         while self.exchange is None and self.phase not in (Phase.CLOSED, Phase.FAREWELL):
@@ -176,7 +175,7 @@ class ClientConnection(asyncio.Protocol):
                 if head is None:
                     self._await_head()
                     return
-                self._begin(head)
+                self._begin(head, tried)
             except BadRequest as error:
                 self._refuse(error)
                 return
@@ -199,10 +198,10 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = self.active + self._listening.limits.header_timeout
         self.release(Hold.PIPELINE)
 
-    def _begin(self, data: bytes) -> None:
+    def _begin(self, data: bytes, tried: bytes) -> None:
         """Answer one head from the fast path, or start an exchange. Raises BadRequest."""
         listening = self._listening
-        answer = self._answer(data)
+        answer = self._answer(data) if data != tried else None
         if answer is not None:
             self.phase = Phase.IDLE
             self.write(answer) if isinstance(answer, bytes) else self.write_many(answer)

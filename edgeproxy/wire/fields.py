@@ -14,11 +14,23 @@ class Fields:
     `raw` keeps (name as on the wire, value without surrounding blanks).
     """
 
-    __slots__ = ("_index", "raw")
+    __slots__ = ("index", "raw")
+
+    index: dict[bytes, list[bytes]]
+    """Lower-case name to the values of its lines, in order."""
 
     def __init__(self, raw: Iterable[RawField] = ()) -> None:
         self.raw: tuple[RawField, ...] = tuple(raw)
-        self._index: dict[bytes, list[bytes]] | None = None
+
+    def __getattr__(self, name: str) -> dict[bytes, list[bytes]]:
+        # Only the index is ever missing, and only once: then its slot is filled, and costs no call.
+        if name != "index":
+            raise AttributeError(name)
+        index: dict[bytes, list[bytes]] = {}
+        for field, value in self.raw:
+            index.setdefault(field.lower(), []).append(value)
+        self.index = index
+        return index
 
     def __repr__(self) -> str:
         return f"Fields({list(self.raw)!r})"
@@ -37,17 +49,6 @@ class Fields:
 
     def __contains__(self, name: bytes) -> bool:
         return name in self.index
-
-    @property
-    def index(self) -> dict[bytes, list[bytes]]:
-        """Lower-case name to the values of its lines, in order."""
-        index = self._index
-        if index is None:
-            index = {}
-            for name, value in self.raw:
-                index.setdefault(name.lower(), []).append(value)
-            self._index = index
-        return index
 
     def get(self, name: bytes) -> bytes | None:
         """The combined value (RFC 9110 §5.3: lines joined by a comma), or None. `name` is lower-case."""

@@ -4,34 +4,38 @@ Must not know routes or keys. RFC 9112 §3.2, RFC 3986 §6.2.
 """
 
 import re
-from dataclasses import dataclass
 
 from edgeproxy.errors import BadRequest
 from edgeproxy.wire.authority import normalise_authority
 
 
-@dataclass(frozen=True, slots=True)
 class Target:
-    """A normalised target URI.
+    """A normalised target URI; not to be changed.
 
     `authority` is lower-case host, with its port unless it is the scheme's default;
-    `query` is None where there is no `?`, and empty for a bare `?`.
+    `query` is None where there is no `?`, and empty for a bare `?`. `origin_form` is path and query, as sent
+    in a request line to an origin; `uri` the whole, canonical.
     """
 
-    scheme: bytes
-    authority: bytes
-    path: bytes
-    query: bytes | None = None
+    __slots__ = ("authority", "origin_form", "path", "query", "scheme", "uri")
+    __match_args__ = ("scheme", "authority", "path", "query")
 
-    @property
-    def origin_form(self) -> bytes:
-        """Path and query, as sent in a request line to an origin."""
-        return self.path if self.query is None else self.path + b"?" + self.query
+    def __init__(self, scheme: bytes, authority: bytes, path: bytes, query: bytes | None = None) -> None:
+        self.scheme = scheme
+        self.authority = authority
+        self.path = path
+        self.query = query
+        self.origin_form = path if query is None else path + b"?" + query
+        self.uri = scheme + b"://" + authority + self.origin_form
 
-    @property
-    def uri(self) -> bytes:
-        """The whole URI, canonical."""
-        return self.scheme + b"://" + self.authority + self.origin_form
+    def __repr__(self) -> str:
+        return f"Target({self.scheme!r}, {self.authority!r}, {self.path!r}, {self.query!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Target) and self.uri == other.uri and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.uri)
 
     @property
     def host(self) -> bytes:

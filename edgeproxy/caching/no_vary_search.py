@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 import http_sf
 
@@ -86,5 +86,5 @@ def _names(inner: object) -> frozenset[str] | None:
         item = member[0] if isinstance(member, tuple) else member
         if type(item) is not str:
             return None
-        names.add(parse_qsl(item + "=", keep_blank_values=True, encoding="latin-1")[0][0] if item else "")
+        names.add(unquote_plus(item, encoding="latin-1"))  # whole: `&` and `=` are of the name here
     return frozenset(names)

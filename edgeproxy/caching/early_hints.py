@@ -9,7 +9,8 @@ from edgeproxy.wire.fields import Fields
 from edgeproxy.wire.heads import ResponseHead
 
 _HINT = re.compile(
-    rb";[ \t]*rel[ \t]*=[ \t]*\"?(?:[^\";,]*[ \t])?(?:preload|modulepreload|preconnect|dns-prefetch)\b",
+    rb";[ \t]*rel[ \t]*=[ \t]*+\"?+(?:[^\";,]*[ \t])?(?:preload|modulepreload|preconnect|dns-prefetch)"
+    rb"(?=[ \t\";,]|\Z)",
     re.IGNORECASE,
 )
 

@@ -28,8 +28,9 @@ from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.ranges import answers
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.stale import Occasion, always_validates, stale_allowance
-from edgeproxy.caching.storability import storable
+from edgeproxy.caching.storability import authorized_reuse_allowed, storable
 from edgeproxy.caching.stored import Stamp, StoredResponse
+from edgeproxy.caching.targeted import binding
 from edgeproxy.caching.validation import freshen, freshens, identified, same_as_head
 from edgeproxy.wire.heads import RequestHead, ResponseHead
 
@@ -95,6 +96,8 @@ def _completed(
     whole = completed_head(part, head)
     if whole is None or storable(request, whole, policy, now) is not None:
         return Again(Reason.NO_MATCHING_PART)
+    if part.request_authorized and not authorized_reuse_allowed(binding(whole.fields, policy).directives):
+        return Again(Reason.NO_MATCHING_PART)  # the part may be for its requester alone by now (§3.5)
     had = part_of(part)
     leads = had is not None and had.start == 0
     lifetime = freshness_lifetime(whole, policy, now)

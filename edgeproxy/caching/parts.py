@@ -58,7 +58,12 @@ def combined(old: StoredResponse, new: StoredResponse) -> StoredResponse:
     after = _cut(old.body, got.stop - had.start, had.stop - had.start)
     part = Part(min(had.start, got.start), max(had.stop, got.stop), got.size)
     made = replace(
-        new, body=(*before, *new.body, *after), size=part.stop - part.start, fields=_merged(old, new.fields)
+        new,
+        body=(*before, *new.body, *after),
+        size=part.stop - part.start,
+        fields=_merged(old, new.fields),
+        tags=tuple(dict.fromkeys((*new.tags, *old.tags))),  # a 206 need not repeat the fields (§15.3.7)
+        request_authorized=new.request_authorized or old.request_authorized,
     )
     return as_whole_if_all(_as_part(made, part))
 

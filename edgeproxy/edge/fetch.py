@@ -265,6 +265,8 @@ class Fetcher:
             key=key,
             origin_seconds=fill.origin_seconds,
         )
+        if isinstance(decision, Complete) and job.completes is not None and job.completes.request_authorized:
+            stored = replace(stored, request_authorized=True)
         self.collapse.vain.forget(job.key)
         self.unstored.forget(job.key)
         kept = as_kept(stored, job.request, policy)

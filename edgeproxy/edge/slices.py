@@ -88,11 +88,16 @@ class Slices:
         first = self._ask(request, first_wanted(request.head, size))
         try:
             head = await self._head(request, first)
+            if head.status == 416 and first.index:
+                # Its Range may be out of place, or not count at all (If-Range): the first slice tells.
+                first.leave()
+                first = self._ask(request, 0)
+                head = await self._head(request, first)
             of = sliced(head, first.index, size)
             kept = first.note.stored or first.note.outcome in FROM_CACHE
             if of is not None and kept:
                 await self._assembled(request, first, head, of)
-            elif head.status == 206:
+            elif head.status in (206, 416):  # 416: empty, so that there is no first byte to ask for
                 self._whole.remember(request.key, self._clock.monotonic())
                 return False
             else:

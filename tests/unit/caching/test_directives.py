@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.caching.directives import MAX_SECONDS, NONE, of_request, parse
+from edgeproxy.caching.directives import MAX_SECONDS, NONE, REQUEST_DIRECTIVES, of_request, parse
 
 from .values import lines
 
@@ -108,6 +108,37 @@ def test_nothing_said_is_false() -> None:
 )
 def test_of_request(fields: list[str], no_cache: bool) -> None:
     assert (b"no-cache" in of_request(lines(*fields))) is no_cache
+
+
+@pytest.mark.parametrize(
+    ("fields", "honoured", "names"),
+    [
+        pytest.param(
+            "Cache-Control: no-cache, max-age=5", {b"max-age"}, {b"max-age"}, id="s5.2.1-one-of-two"
+        ),
+        pytest.param("Cache-Control: no-cache, max-age=5", set(), set(), id="s5.2.1-none"),
+        pytest.param("Cache-Control: no-cache, x=1", set(), {b"x"}, id="s5.2.3-extensions-stay"),
+        pytest.param("Cache-Control: max-age=5", {b"max-age"}, {b"max-age"}, id="nothing-to-leave-out"),
+        pytest.param(
+            "Cache-Control: private, no-store", set(), {b"private"}, id="what-is-a-response-s-stays"
+        ),
+        pytest.param("Pragma: no-cache", {b"no-cache"}, {b"no-cache"}, id="s5.4-pragma"),
+        pytest.param("Pragma: no-cache", {b"max-age"}, set(), id="s5.4-pragma-that-does-not-count"),
+    ],
+)
+def test_only_what_is_honoured_of_a_request_counts(
+    fields: str, honoured: set[bytes], names: set[bytes]
+) -> None:
+    asked = of_request(lines(fields), frozenset(honoured))
+    assert set(asked.arguments) == names
+    assert asked.delta(b"max-age") == (5 if b"max-age" in names else None)
+
+
+@pytest.mark.parametrize("name", sorted(REQUEST_DIRECTIVES))
+def test_each_directive_may_be_left_out_alone(name: bytes) -> None:
+    everything = lines("Cache-Control: " + b"=1, ".join(sorted(REQUEST_DIRECTIVES)).decode())
+    assert set(of_request(everything).arguments) == REQUEST_DIRECTIVES
+    assert set(of_request(everything, REQUEST_DIRECTIVES - {name}).arguments) == REQUEST_DIRECTIVES - {name}
 
 
 @given(st.binary(max_size=600))

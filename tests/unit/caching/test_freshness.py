@@ -131,6 +131,50 @@ def test_operator(policy: CachePolicy, head: ResponseHead, seconds: float, sourc
     assert (lifetime.seconds, lifetime.source) == (seconds, source)
 
 
+ADAPTIVE = CachePolicy(adaptive=(10.0, 100.0), negative_ttl=3.0)
+
+
+@pytest.mark.parametrize(
+    ("head", "learnt", "seconds", "source"),
+    [
+        pytest.param(answer(), 0, 10, S.ADAPTIVE, id="the-shortest-to-begin-with"),
+        pytest.param(answer(), 40, 40, S.ADAPTIVE, id="what-is-learnt"),
+        pytest.param(answer(), 500, 100, S.ADAPTIVE, id="at-most-the-longest"),
+        pytest.param(answer(MODIFIED), 40, 40, S.ADAPTIVE, id="before-the-heuristic"),
+        pytest.param(cc("public"), 40, 40, S.ADAPTIVE, id="public-says-nothing-of-time"),
+        pytest.param(cc("max-age=7"), 40, 7, S.MAX_AGE, id="gives-way-to-the-origin"),
+        pytest.param(cc("max-age=0"), 40, 0, S.MAX_AGE, id="gives-way-to-zero"),
+        pytest.param(answer(EXPIRES), 40, 100, S.EXPIRES, id="gives-way-to-expires"),
+        pytest.param(answer(status=404), 40, 3, S.NEGATIVE_TTL, id="not-for-errors"),
+        pytest.param(answer(status=410), 40, 3, S.NEGATIVE_TTL, id="not-for-what-is-gone"),
+        pytest.param(answer(MODIFIED, status=405), 40, 100, S.HEURISTIC, id="not-for-405"),
+        pytest.param(answer(status=302), 40, 0, S.NONE, id="not-for-302"),
+        pytest.param(answer(status=301), 40, 40, S.ADAPTIVE, id="for-301"),
+    ],
+)
+def test_learnt(head: ResponseHead, learnt: float, seconds: float, source: LifetimeSource) -> None:
+    lifetime = freshness_lifetime(stored(head, learnt=learnt), ADAPTIVE)
+    assert (lifetime.seconds, lifetime.source) == (seconds, source)
+
+
+@pytest.mark.parametrize(
+    ("policy", "source"),
+    [
+        pytest.param(CachePolicy(adaptive=(10.0, 100.0), default_ttl=5.0), S.DEFAULT_TTL, id="default_ttl"),
+        pytest.param(
+            CachePolicy(adaptive=(10.0, 100.0), override_ttl=5.0), S.OVERRIDE_TTL, id="override_ttl"
+        ),
+    ],
+)
+def test_what_is_learnt_gives_way_to_the_operator(policy: CachePolicy, source: LifetimeSource) -> None:
+    assert freshness_lifetime(stored("", learnt=40.0), policy).source is source
+
+
+def test_a_head_has_learnt_nothing_yet() -> None:
+    lifetime = freshness_lifetime(answer(), ADAPTIVE, T0)
+    assert (lifetime.seconds, lifetime.source) == (10, S.ADAPTIVE)
+
+
 def test_a_stored_response_knows_when_it_came() -> None:
     response = stored(ResponseHead(200, b"OK", 1, lines((b"Expires", at(100)), b_date := (b"Date", b"foo"))))
     assert b_date in response.fields.raw

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.caching.key import cache_key
+from edgeproxy.caching.key import PIECE, cache_key, part_key, whole_key
 from edgeproxy.caching.policy import KeyPolicy
 from edgeproxy.wire.target import Target
 
@@ -57,3 +57,18 @@ def test_scheme_host_and_port_are_in_the_key() -> None:
 def test_sorted_and_ignored_orders_share_a_key(pairs: list[bytes]) -> None:
     policy = KeyPolicy(query_sort=True, query_ignore=(b"utm_*",))
     assert key(b"&".join(pairs), policy) == b"http://shop.example/p?a=1&b=2&c=3"
+
+
+def test_a_piece_is_keyed_beside_its_whole() -> None:
+    whole = key(b"a=1", KeyPolicy())
+    piece = part_key(whole, b"bytes=0-9")
+    assert piece.startswith(whole)
+    assert piece != whole
+    assert part_key(whole, b"bytes=0-8") != piece
+    assert (whole_key(piece), whole_key(whole)) == (whole, whole)
+
+
+@given(st.binary(), st.binary())
+def test_the_whole_of_any_piece_is_found(whole: bytes, piece: bytes) -> None:
+    whole = whole.replace(PIECE, b"")
+    assert whole_key(part_key(whole, piece)) == whole

@@ -208,6 +208,66 @@ def test_post(head: ResponseHead, reason: Reason | None) -> None:
     assert storable(get(method=b"POST"), head, PLAIN, T0) is reason
 
 
+PART = "Content-Range: bytes 0-9/20"
+ASKED = get("Range: bytes=0-9")
+
+
+@pytest.mark.parametrize(
+    ("request_head", "head", "policy", "reason"),
+    [
+        pytest.param(ASKED, cc("max-age=60", PART, status=206), PLAIN, None, id="s3.3-explicit"),
+        pytest.param(ASKED, answer(MODIFIED, PART, status=206), PLAIN, None, id="s4.2.2-heuristic"),
+        pytest.param(ASKED, answer(ETAG, PART, status=206), PLAIN, None, id="s3-to-be-validated"),
+        pytest.param(ASKED, answer(PART, status=206), PLAIN, Reason.NOTHING_TO_REUSE, id="s3-silent"),
+        pytest.param(get(), cc("max-age=60", PART, status=206), PLAIN, Reason.PARTIAL, id="not-asked-for"),
+        pytest.param(ASKED, cc("max-age=60", status=206), PLAIN, Reason.PARTIAL, id="no-content-range"),
+        pytest.param(
+            ASKED,
+            cc("max-age=60", "Content-Range: bytes 0-9/*", status=206),
+            PLAIN,
+            Reason.PARTIAL,
+            id="rfc9110-s14.4-unknown-size",
+        ),
+        pytest.param(
+            ASKED,
+            cc("max-age=60", "Content-Type: multipart/byteranges; boundary=x", status=206),
+            PLAIN,
+            Reason.PARTIAL,
+            id="rfc9110-s15.3.7.2-multipart",
+        ),
+        pytest.param(ASKED, cc("no-store", PART, status=206), PLAIN, Reason.NO_STORE, id="s5.2.2.5"),
+        pytest.param(
+            ASKED, cc("must-understand, max-age=60", PART, status=206), PLAIN, None, id="s5.2.2.3-understood"
+        ),
+        pytest.param(
+            ASKED,
+            cc("max-age=60", PART, "Content-Length: 10", status=206),
+            CachePolicy(max_object_size=9),
+            Reason.TOO_LARGE,
+            id="too-large",
+        ),
+        pytest.param(ASKED, cc("max-age=60", PART), PLAIN, None, id="s3-a-200-to-a-range-is-a-whole"),
+    ],
+)
+def test_parts(
+    request_head: RequestHead, head: ResponseHead, policy: CachePolicy, reason: Reason | None
+) -> None:
+    assert storable(request_head, head, policy, T0) is reason
+
+
+def test_what_is_learnt_is_reason_enough_to_store() -> None:
+    learning = CachePolicy(adaptive=(10.0, 100.0))
+    assert storable(get(), answer(), PLAIN, T0) is Reason.NOTHING_TO_REUSE
+    assert storable(get(), answer(), learning, T0) is None
+    assert storable(get(), answer(status=302), learning, T0) is Reason.STATUS
+
+
+def test_s5_2_1_5_no_store_counts_where_the_route_honours_it() -> None:
+    request = get("Cache-Control: no-store")
+    assert storable(request, cc("max-age=60"), PLAIN, T0) is Reason.REQUEST_NO_STORE
+    assert storable(request, cc("max-age=60"), CachePolicy(request_directives=frozenset()), T0) is None
+
+
 def test_without_a_response_time_expires_still_counts() -> None:
     assert storable(get(), ResponseHead(200, b"OK", 1, lines((b"Expires", at(1)))), PLAIN) is None
 

@@ -166,6 +166,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9._-]+$": "write letters, digits, dots, dashes and underscores",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": _NAME_RULE,
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$": _NAME_RULE,
+    r"^[a-z0-9.+-]+/(\*|[a-z0-9.+-]+)$": "write a media type in small letters, as text/html or text/*",
 }
 
 

@@ -103,10 +103,10 @@ def format_size(size: int) -> str:
 
 
 def format_rate(rate: float) -> str:
-    """The text that `parse_rate` reads back as the same rate."""
+    """The text that `parse_rate` reads back as the same rate, where it is whole by one of the units."""
     for unit, seconds in _RATES.items():
-        count = rate * seconds
-        if count == int(count):
+        count = round(rate * seconds, 6)  # what was divided and multiplied again is whole only nearly
+        if count == int(count) and int(count) / seconds == rate:
             return f"{int(count)}/{unit}"
     return f"{rate:.9f}/s"
 

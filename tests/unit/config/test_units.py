@@ -1,4 +1,4 @@
-"""Durations, sizes and shares: read as written, refused with a hint, written as read."""
+"""Durations, sizes, shares and rates: read as written, refused with a hint, written as read."""
 
 import pytest
 from hypothesis import given
@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from edgeproxy.config.units import (
     UnitError,
     format_duration,
+    format_rate,
     format_share,
     format_size,
     parse_duration,
+    parse_rate,
     parse_share,
     parse_size,
 )
@@ -111,6 +113,72 @@ def test_other_shares_are_refused_with_a_hint(text: str, what: str, instead: str
         parse_share(text)
     assert caught.value.what == what
     assert instead in caught.value.instead
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("200/s", 200.0),
+        ("30/m", 0.5),
+        ("9/h", 0.0025),
+        ("0/s", 0.0),
+        ("0/h", 0.0),
+        ("1.5/s", 1.5),
+        ("200 / s", 200.0),
+        ("999999999999/s", 999999999999.0),
+    ],
+)
+def test_rates_are_read(text: str, rate: float) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "instead"),
+    [
+        ("100", "not a rate", "100/s"),
+        ("/s", "not a rate", "100/s"),
+        ("", "not a rate", "100/s"),
+        ("many/s", "not a rate", "100/s"),
+        ("-1/s", "not a rate", "100/s"),
+        ("1e3/s", "not a rate", "100/s"),
+        ("1./s", "not a rate", "100/s"),
+        ("1000000000000/s", "not a rate", "100/s"),
+        ("١/s", "not a rate", "100/s"),
+        ("5/", "'' is no unit of a rate", "/s, /m or /h"),
+        ("5/d", "'d' is no unit of a rate", "/s, /m or /h"),
+        ("5/S", "'S' is no unit of a rate", "/s, /m or /h"),
+        ("5/s/s", "'s/s' is no unit of a rate", "/s, /m or /h"),
+    ],
+)
+def test_other_rates_are_refused_with_a_hint(text: str, what: str, instead: str) -> None:
+    with pytest.raises(UnitError) as caught:
+        parse_rate(text)
+    assert caught.value.what == what
+    assert instead in caught.value.instead
+
+
+@given(st.integers(min_value=0, max_value=10**9), st.sampled_from("smh"))
+def test_a_rate_is_written_so_that_it_is_read_back(count: int, unit: str) -> None:
+    rate = parse_rate(f"{count}/{unit}")
+    assert parse_rate(format_rate(rate)) == pytest.approx(rate, rel=1e-12, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("0/h", "0/s"),
+        ("100/s", "100/s"),
+        ("30/m", "30/m"),
+        ("120/m", "2/s"),
+        ("31/m", "31/m"),
+        ("7/h", "7/h"),
+        ("1.5/s", "90/m"),
+        ("0.5/m", "30/h"),
+        ("0.5/h", "0.000138889/s"),
+    ],
+)
+def test_rates_are_written_by_the_unit_in_which_they_are_whole(written: str, text: str) -> None:
+    assert format_rate(parse_rate(written)) == text
 
 
 @given(st.integers(min_value=0, max_value=3650 * 86400 * 1000))

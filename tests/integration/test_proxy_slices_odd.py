@@ -142,6 +142,22 @@ async def test_a_whole_that_is_no_slice_and_is_cut_cuts_the_answer() -> None:
         assert len(rest) < len(BODY)
 
 
+async def test_a_whole_of_unknown_length_that_is_cut_has_no_end() -> None:
+    book = book_of()
+    book.raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    book.answer, book.close = lambda head: book.raw, True  # type: ignore
+    async with (
+        origin(book) as raw,
+        plane(SLICED, StandingClock(), o=raw.url) as proxy,
+        proxy.client() as client,
+    ):
+        await client.send(request("/a"))
+        assert (await client.head()).status == 200
+        rest = await client.rest()
+        assert b"hello" in rest
+        assert not rest.endswith(b"0\r\n\r\n")
+
+
 async def test_an_origin_that_changes_with_every_slice_gives_no_mixture() -> None:
     book = book_of()
     plain = book.answer

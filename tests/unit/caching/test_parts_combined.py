@@ -160,6 +160,7 @@ def test_s3_4_parts_that_meet_are_combined(
     content_range = None if whole else b"bytes %d-%d/10" % (start, stop - 1)
     assert content(both) == (200 if whole else 206, content_range, ALL[start:stop])
     assert both.size == stop - start
+    assert all(both.body)
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def test_a_rate_is_written_so_that_it_is_read_back(count: int, unit: str) -> Non
         ("1.5/s", "90/m"),
         ("0.5/m", "30/h"),
         ("0.5/h", "0.000138889/s"),
+        ("0.001/h", "0.000000278/s"),
     ],
 )
 def test_rates_are_written_by_the_unit_in_which_they_are_whole(written: str, text: str) -> None:

@@ -245,3 +245,27 @@ async def test_an_origin_that_makes_nothing_of_a_part_is_asked_twice_once_only()
         await part(proxy, "0-4")
         await proxy.get("/a")
         assert book.count == 5
+
+
+async def test_a_purge_by_a_tag_that_only_one_of_the_parts_named_takes_what_they_became() -> None:
+    book = Ranges("Surrogate-Key: book")
+    async with origin(book) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+        await part(proxy, "0-3")
+        book.lines = ("Cache-Control: max-age=60",)  # as a 206 may (RFC 9110 §15.3.7)
+        await part(proxy, "2-5")
+        assert (await part(proxy, "1-4")).cache_status == b"edgeproxy; hit; ttl=60"
+        proxy.purges.apply(PurgeRule(PurgeKind.TAG, b"book"))
+        assert (await part(proxy, "1-4")).body == WHOLE[1:5]
+        assert book.count == 3
+
+
+async def test_rfc9111_s3_5_a_whole_made_of_a_part_for_authorization_needs_its_permission() -> None:
+    book = Ranges("Cache-Control: public")
+    async with origin(book) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+        await part(proxy, "0-4", Authorization="Basic Zm9v")
+        assert (await proxy.get("/a")).body == WHOLE
+        assert (await proxy.get("/a")).cache_status == b"edgeproxy; hit; ttl=60"
+        await proxy.advance(61)
+        book.lines = ("Cache-Control: max-age=60",)  # the 304 takes the permission away
+        await proxy.get("/a")
+        assert b"fwd=miss" in (await proxy.get("/a")).cache_status

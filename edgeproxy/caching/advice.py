@@ -37,7 +37,7 @@ from edgeproxy.wire.heads import RequestHead, ResponseHead
 LIFETIMES = (60, 600, 3600, 86400, 7 * 86400, 365 * 86400)
 """What is proposed as a lifetime, in seconds: the shortest that helps."""
 
-MOST_EDITS = 3
+MOST_EDITS = 4
 _FOR_ALL = "only where the answer is the same for everybody"
 _OF_ONE_CLIENT = frozenset({b"set-cookie", b"vary"})
 
@@ -95,7 +95,7 @@ def on_stored(
         then = on_request(request, edited, under, now, soft_purged=soft_purged)
         if not isinstance(then, UseStored) or then.ttl <= 0 or (hit and then.lifetime.seconds <= lifetime):
             return None
-        return f"it is fresh for {seconds(then.lifetime.seconds)}"
+        return f"it is fresh for another {seconds(then.ttl)}"
 
     def stale(fields: Fields, under: CachePolicy) -> str | None:
         edited = replace(stored, fields=fields)
@@ -151,7 +151,7 @@ def above(floor: float) -> int:
 def smallest(
     fields: Fields, edits: Sequence[Edit], achieves: Callable[[Fields], str | None]
 ) -> Fields | None:
-    """The fields after the fewest of these edits that achieve it; None where three do not."""
+    """The fields after the fewest of these edits that achieve it; None where four do not."""
     for count in range(1, MOST_EDITS + 1):
         for chosen in combinations(edits, count):
             edited = fields

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeproxy.caching.directives import parse
-from edgeproxy.caching.vary import vary_names
+from edgeproxy.caching.vary import never_the_same, vary_names
 from edgeproxy.wire.fields import Fields
 
 _MEMBER = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
@@ -43,8 +43,9 @@ def for_reuse(fields: Fields, field: bytes, lifetime: int) -> list[Edit]:
     edits += [setting(field, name) for name in (b"public", b"immutable") if name not in directives]
     if b"s-maxage" not in directives:
         edits.append(setting(field, b"s-maxage=%d" % lifetime))
-    if b"*" in vary_names(fields):
-        edits.append(varying(frozenset({b"*"}), b"Accept-Encoding"))
+    never = never_the_same(fields)
+    if never:
+        edits.append(varying(never, b"Accept-Encoding" if b"*" in never else b""))
     return edits
 
 

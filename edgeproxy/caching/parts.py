@@ -76,6 +76,12 @@ def missing(stored: StoredResponse) -> bytes | None:
     return b"bytes=0-%d" % (part.start - 1) if part.start else b"bytes=%d-" % part.stop
 
 
+def completable(stored: StoredResponse) -> bool:
+    """Whether to ask for what is missing: in one range, and not where only a weak tag would come of it."""
+    weak = entity_tag(stored.fields) is not None and strong_validator(stored.fields) is None
+    return not weak and missing(stored) is not None
+
+
 def completed_head(stored: StoredResponse, head: ResponseHead) -> ResponseHead | None:
     """The head of the whole that a stored part and this 206 make; None where they do not (§3.4)."""
     had, got = part_of(stored), announced_part(head.fields)

@@ -32,7 +32,7 @@ class Reason(StrEnum):
     DISABLED = "cache-disabled"
     METHOD = "method"
     REQUEST_BODY = "request-body"
-    NOT_STORED = "not-stored"
+    NOT_STORED = "nothing-stored"
     NO_VARIANT = "no-variant"
     STALE = "stale"
     SOFT_PURGED = "soft-purged"
@@ -48,6 +48,7 @@ class Reason(StrEnum):
     AUTHORIZATION = "authorization"
     SET_COOKIE = "set-cookie"
     VARY_STAR = "vary-star"
+    VARY_PER_REQUEST = "vary-per-request"
     STATUS = "status"
     PARTIAL = "partial"
     NOT_UNDERSTOOD = "not-understood"
@@ -102,6 +103,7 @@ _SECTIONS = {
     Reason.AUTHORIZATION: "RFC 9111 §3.5",
     Reason.SET_COOKIE: "RFC 9111 §7.3",
     Reason.VARY_STAR: "RFC 9111 §4.1",
+    Reason.VARY_PER_REQUEST: "RFC 9111 §4.1",
     Reason.STATUS: "RFC 9111 §3",
     Reason.PARTIAL: "RFC 9111 §3.3",
     Reason.NOT_UNDERSTOOD: "RFC 9111 §5.2.2.3",

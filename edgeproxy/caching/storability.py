@@ -15,7 +15,7 @@ from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.targeted import Binding, binding
 from edgeproxy.caching.uris import resolve
-from edgeproxy.caching.vary import varies_on_everything
+from edgeproxy.caching.vary import never_the_same
 from edgeproxy.wire.fields import Fields
 from edgeproxy.wire.heads import RequestHead, ResponseHead
 
@@ -119,8 +119,9 @@ def by_directives(
         return Reason.PRIVATE
     if b"authorization" in request.fields and not authorized_reuse_allowed(directives):
         return Reason.AUTHORIZATION
-    if varies_on_everything(response.fields):
-        return Reason.VARY_STAR
+    never = never_the_same(response.fields)
+    if never:
+        return Reason.VARY_STAR if b"*" in never else Reason.VARY_PER_REQUEST
     withheld = directives.named_fields(b"private") | directives.named_fields(b"no-cache")
     if b"set-cookie" in response.fields and b"set-cookie" not in withheld and not policy.allow_set_cookie:
         return Reason.SET_COOKIE

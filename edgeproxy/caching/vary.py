@@ -31,12 +31,17 @@ def vary_names(fields: Fields) -> frozenset[bytes]:
     ) - {b""}
 
 
+def never_the_same(fields: Fields) -> frozenset[bytes]:
+    """The members of Vary by which no two requests are alike: `*`, and what each request gets anew."""
+    return _NEVER_THE_SAME & vary_names(fields)
+
+
 def varies_on_everything(fields: Fields) -> bool:
     """Whether no request ever selects this response: Vary has `*`, or names what each request gets anew.
 
     What a proxy writes into a request for its origin is not what the client presented.
     """
-    return not _NEVER_THE_SAME.isdisjoint(vary_names(fields))
+    return bool(never_the_same(fields))
 
 
 def selecting_names(response_fields: Fields, policy: CachePolicy) -> tuple[bytes, ...]:

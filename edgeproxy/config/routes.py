@@ -33,7 +33,7 @@ from edgeproxy.config.patterns import (
     QueryGlob,
     RedirectTo,
 )
-from edgeproxy.config.scalars import as_plain
+from edgeproxy.config.scalars import Trap, as_plain
 
 HeaderNames = Annotated[tuple[HeaderName, ...], Field(strict=False)]
 
@@ -121,6 +121,14 @@ class Vary(Settings):
     )
 
 
+def _switch(value: object) -> object:
+    """A section of which `true` stands for the defaults."""
+    value = as_plain(value)
+    if isinstance(value, Trap) and value.reading == "a boolean":
+        refuse(f"{value.text} is neither true nor false", "write true or false")
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
 class Adaptive(Settings):
     """Freshness lifetimes learnt from how often validation found a response changed."""
 
@@ -166,7 +174,7 @@ class RouteCache(Settings):
     heuristic: Flag = Field(
         default=True, description="A tenth of the age since Last-Modified where nothing else is said."
     )
-    adaptive: Adaptive | None = Field(
+    adaptive: Annotated[Adaptive | None, BeforeValidator(_switch)] = Field(
         default=None, description="Where nobody says a lifetime: learnt from validations. Not set: off."
     )
     max_object_size: Size = Field(
@@ -204,11 +212,6 @@ class RouteCache(Settings):
     collapse_timeout: Duration = Field(
         default=10.0, gt=0, description="How long they wait before they fetch themselves."
     )
-
-
-def _esi(value: object) -> object:
-    value = as_plain(value)
-    return ({} if value else None) if isinstance(value, bool) else value
 
 
 class Esi(Settings):
@@ -274,7 +277,7 @@ class Route(Settings):
         description="Media types that are compressed.",
     )
     compress_min_size: Size = Field(default=1024, ge=0, description="Smaller bodies are not compressed.")
-    esi: Annotated[Esi | None, BeforeValidator(_esi)] = Field(
+    esi: Annotated[Esi | None, BeforeValidator(_switch)] = Field(
         default=None, description="Process Edge Side Includes in its pages; `true` for the defaults."
     )
     early_hints: Flag = Field(

@@ -28,10 +28,11 @@ from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.refreshes import Refreshes
 from edgeproxy.edge.request import Plan, Request
 from edgeproxy.edge.slices import Slice, Slices
-from edgeproxy.errors import BadRequest, EdgeProxyError, NotStored, Source
+from edgeproxy.errors import BadRequest, EdgeProxyError, IncludeFailed, NotStored, Source
 
 TELL_EVERY = 10.0
-"""Seconds between two log lines about the same kind of failure of an upstream."""
+"""Seconds between two log lines about the same kind of failure of an upstream, or the same fragment."""
+MOST_TOLD = 1000
 
 _log = logging.getLogger("edgeproxy.edge")
 
@@ -57,7 +58,7 @@ class Cycle:
         self._ledger = ledger
         self._clock = clock
         self._refreshes = Refreshes(workers)
-        self._slices = Slices(self._slice, forwarder.forget, lookup.pieces.of, clock)
+        self._slices = Slices(self._slice, forwarder.forget, lookup.pieces.of, lookup.holds, clock)
         self.inners = Inners(self.serve, clock)
         self._pages = Assembler(self.inners, clock)
         self._told: dict[tuple[str, str], float] = {}  # until when, by upstream and kind of error
@@ -107,8 +108,11 @@ class Cycle:
         """Log what an origin did, which its clients are not told; each kind now and then."""
         if error.source is not Source.UPSTREAM:
             return
-        kind, now = (note.upstream, error.proxy_error), self._clock.monotonic()
+        which = str(error) if isinstance(error, IncludeFailed) else error.proxy_error
+        kind, now = (note.upstream, which), self._clock.monotonic()
         if now >= self._told.get(kind, 0.0):
+            if len(self._told) >= MOST_TOLD:
+                self._told.clear()
             self._told[kind] = now + TELL_EVERY
             _log.warning("upstream %s: %s (%s)", note.upstream, error, error.proxy_error)
 

@@ -3,6 +3,7 @@
 Must not decide anything itself.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -21,6 +22,7 @@ from edgeproxy.caching.edits import Change
 from edgeproxy.caching.freshness import freshness_lifetime
 from edgeproxy.caching.key import cache_key
 from edgeproxy.caching.reasons import Reason
+from edgeproxy.caching.slices import first_wanted, slice_key, slice_range
 from edgeproxy.caching.telling import Step, told
 from edgeproxy.clock import Clock
 from edgeproxy.edge.esi.page import unencoded
@@ -78,6 +80,9 @@ async def explain(
     found = lookup.find(key, head, route.policy, trace=False)
     if found.stored is None:
         found = await lookup.in_shared(key, head, route.policy, found, promote=False)
+    if found.stored is None and route.policy.slice_size:
+        said["slices"] = len(lookup.pieces.of(key))
+        head, found = await _first_slice(key, head, route, lookup, found)
     now = clock.wall()
     vary_miss = found.stored is None and found.others
     decision = on_request(
@@ -100,6 +105,20 @@ async def explain(
     if last is None and decision.reason is Reason.NOT_STORED:
         said["advice"].append(_ASK)
     return said
+
+
+async def _first_slice(
+    key: bytes, head: RequestHead, route: Route, lookup: Lookup, found: Found
+) -> tuple[RequestHead, Found]:
+    """What is stored of the slice that such a request begins with, and the request for it."""
+    size = route.policy.slice_size
+    index = first_wanted(head, size)
+    asked = replace(head, fields=head.fields.without((b"range",)).plus((b"Range", slice_range(index, size))))
+    piece = slice_key(key, index, size)
+    sliced = lookup.peek(piece, asked, route.policy)
+    if sliced.stored is None:
+        sliced = await lookup.in_shared(piece, asked, route.policy, sliced, promote=False)
+    return (asked, sliced) if sliced.stored is not None else (head, found)
 
 
 def _advised(

@@ -12,7 +12,7 @@ from edgeproxy.caching import decide
 from edgeproxy.caching.compression import agreed_names
 from edgeproxy.caching.decide import Again, Freshen, Relay, Store, Unusable, UseStale
 from edgeproxy.caching.invalidation import SAFE_METHODS, invalidated_tags, invalidated_targets
-from edgeproxy.caching.parts import missing, strong_validator
+from edgeproxy.caching.parts import completable, missing, strong_validator
 from edgeproxy.caching.ranges import answers
 from edgeproxy.caching.reasons import Fwd
 from edgeproxy.caching.stored import StoredResponse
@@ -268,7 +268,7 @@ class Forwarder:
         if self._unaided.holds(request.key, self._clock.monotonic()):
             return NO_AID
         if stored is not None:
-            return Aid(completes=stored) if missing(stored) is not None else NO_AID
+            return Aid(completes=stored) if completable(stored) else NO_AID
         if request.fwd is Fwd.VARY_MISS:
             return Aid(others=tuple(self.fetcher.lookup.others(request.key, request.head, policy)))
         return NO_AID

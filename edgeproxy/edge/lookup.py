@@ -116,6 +116,10 @@ class Lookup:
             if ACCEPT_LANGUAGE in node.names and matches(node.stored, request, policy):
                 self._add(suitable, primary.key, node, policy)
 
+    def holds(self, key: bytes) -> bool:
+        """Whether anything is in memory under this key."""
+        return self.memory.get(key) is not None
+
     def others(self, key: bytes, request: RequestHead, policy: CachePolicy) -> list[StoredResponse]:
         """Stored variants of the key that may be offered to the origin for it, the most recent first."""
         primary = self.memory.get(key)

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeproxy.caching.preconditions import Precondition, evaluate
 from edgeproxy.caching.ranges import ByteRange, Parts, Unsatisfiable, select_ranges
+from edgeproxy.caching.reasons import Fwd, Reason
 from edgeproxy.caching.slices import (
     Sliced,
     as_whole,
@@ -22,19 +23,23 @@ from edgeproxy.caching.slices import (
     within,
 )
 from edgeproxy.clock import Clock
-from edgeproxy.edge.deliver import laid_out
+from edgeproxy.edge.deliver import How, laid_out
+from edgeproxy.edge.heads import CACHE_STATUS
 from edgeproxy.edge.inner import Inner, Inners
-from edgeproxy.edge.ledger import FROM_CACHE, Note
+from edgeproxy.edge.ledger import FROM_CACHE, Note, Outcome
 from edgeproxy.edge.outgoing import CONDITIONALS
 from edgeproxy.edge.outlet import Outlet
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.request import Request
 from edgeproxy.edge.vain import Vain
 from edgeproxy.errors import ClientGone, EdgeProxyError, IncompleteResponse
+from edgeproxy.wire.fields import Fields
 from edgeproxy.wire.heads import ResponseHead
 
 Wanted = bytes | tuple[int, int, int]
 """Bytes of framing, or of which slice the bytes from where up to where."""
+MOST_LOOKED_AT = 1024
+"""Slices of one range that are looked for before its answer begins."""
 Forget = Callable[[bytes], Awaitable[object]]
 """Removes what is stored under a cache key from all tiers."""
 
@@ -69,11 +74,13 @@ class Slices:
         serve: Callable[[Downstream, float], Coroutine[Any, Any, None]],
         forget: Forget,
         pieces_of: Callable[[bytes], list[bytes]],
+        is_stored: Callable[[bytes], bool],
         clock: Clock,
     ) -> None:
         self.inners = Inners(serve, clock)
         self._forget = forget
         self._pieces_of = pieces_of
+        self._is_stored = is_stored
         self._clock = clock
         self._whole = Vain()  # keys whose origin does not do slices, for a while
 
@@ -162,9 +169,34 @@ class Slices:
             case Parts() as parts:
                 status, reason = 206, b"Partial Content"
                 fields, layout = laid_out(parts, whole.fields, of.size)
+        if self._partly_stored(request, first, layout):
+            request.note.outcome = Outcome.MISS
+            fields = self._restated(request, fields)
         size = sum(len(item) if isinstance(item, bytes) else item.stop - item.start for item in layout)
         out.start(status, reason, fields, size)
         await self._pour(request, first, of, layout)
+
+    def _partly_stored(self, request: Request, first: Slice, layout: Sequence[bytes | ByteRange]) -> bool:
+        """Whether some of the slices are here and some are not, as far as a short look tells."""
+        size = request.route.policy.slice_size
+        here = {first.note.outcome in FROM_CACHE}
+        for item in layout:
+            if not isinstance(item, bytes):
+                indexes = slices_of(item, size)[:MOST_LOOKED_AT]
+                here.update(
+                    self._is_stored(slice_key(request.key, at, size)) for at in indexes if at != first.index
+                )
+        return len(here) == 2
+
+    @staticmethod
+    def _restated(request: Request, fields: Fields) -> Fields:
+        """The fields with this cache's member of Cache-Status for all slices, not for the first alone."""
+        how = How(fwd=Fwd.PARTIAL, stored=True, detail=Reason.PART_STORED)
+        status = request.plan.deliver.cache_status(how, request.route.policy, request.key)
+        lines = list(fields)
+        at = max(index for index, line in enumerate(lines) if line[0] == CACHE_STATUS)
+        lines[at] = (CACHE_STATUS, status)
+        return Fields(lines)
 
     async def _pour(
         self, request: Request, first: Slice, of: Sliced, layout: Sequence[bytes | ByteRange]
@@ -228,6 +260,8 @@ class Slices:
             await self._forget(slice_key(request.key, piece.index, slice_size))
             if attempt == 1:
                 piece = self._ask(request, piece.index)
+        # Two origins that disagree would cut every answer: for a while it is fetched whole.
+        self._whole.remember(request.key, self._clock.monotonic())
         for key in {slice_key(request.key, first.index, slice_size), *self._pieces_of(request.key)}:
             await self._forget(key)
         raise IncompleteResponse("the representation changed while it was put together of slices")

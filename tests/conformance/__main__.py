@@ -62,18 +62,20 @@ def _all(arguments: argparse.Namespace) -> int:
         return _note(measured) if arguments.pin else 0
     pins = pinned.read()
     measured = measure(installed(), pins)
-    _show(measured)
+    _show(measured, pins)
     return _pin(pins, measured) if arguments.pin else _compare(pins, measured)
 
 
-def _show(measured: Measured) -> None:
+def _show(measured: Measured, pins: pinned.Pins | None = None) -> None:
     console.print(report.terminal(measured.suites))
     console.print(report.peers())
     for test in measured.tests:
         if test.kind != "check" and measured.outcomes[test.id] is not Outcome.YES:
             result = measured.results.get(test.id)
             why = result.why if result and not result.passed else measured.outcomes[test.id]
-            console.print(f"{test.kind} {test.id}: {why}", soft_wrap=True, markup=False)
+            pin = pins.failing.get(test.id) if pins is not None else None
+            clause = f" (excused: contradicts {pin.clause})" if pin is not None and pin.clause else ""
+            console.print(f"{test.kind} {test.id}: {why}{clause}", soft_wrap=True, markup=False)
 
 
 def _pin(old: pinned.Pins, measured: Measured) -> int:

@@ -173,7 +173,7 @@ async def test_key_and_detail_are_shown_when_switched_on() -> None:
     ):
         miss = await proxy.get("/a?b")
         assert miss.cache_status == (
-            b'edge; fwd=uri-miss; fwd-status=200; stored; key="http://shop.test/a?b"; detail=not-stored'
+            b'edge; fwd=uri-miss; fwd-status=200; stored; key="http://shop.test/a?b"; detail=nothing-stored'
         )
         hit = await proxy.get("/a?b")
         assert hit.cache_status == b'edge; hit; ttl=60; key="http://shop.test/a?b"; detail=fresh'

@@ -36,7 +36,7 @@ def say(told: dict[str, Any]) -> list[str]:
 async def test_what_was_never_asked_for_is_said_to_be_unknown() -> None:
     async with origin(Shop()) as raw, plane(caching(), o=raw.url) as proxy:
         told = await explained(proxy)
-        assert (told["reason"], rules(told, "last answer")) == ("not-stored", [])
+        assert (told["reason"], rules(told, "last answer")) == ("nothing-stored", [])
         assert [each["at"] for each in told["advice"]] == ["client"]
         assert "request it once" in say(told)[0]
 
@@ -47,7 +47,7 @@ async def test_the_last_answer_that_was_not_stored_is_explained_with_the_way_out
         await proxy.get("/a")
         await proxy.advance(5)
         told = await explained(proxy)
-        assert (told["outcome"], told["reason"]) == ("miss", "not-stored")
+        assert (told["outcome"], told["reason"]) == ("miss", "nothing-stored")
         refusal = told["last_refusal"]
         assert (refusal["reason"], refusal["section"]) == ("private", "RFC 9111 §5.2.2.7")
         assert (refusal["time"], refusal["seconds_ago"]) == ("2025-11-24T16:00:00+00:00", 5)
@@ -70,7 +70,7 @@ async def test_who_follows_the_advice_gets_hits_and_is_advised_no_more_of_it() -
         told = await explained(proxy)
         assert (told["outcome"], "last_refusal" in told) == ("hit", False)
         assert rules(told, "request")[-3:] == ["freshness-lifetime", "freshness", "fresh"]
-        assert told["advice"][0]["effect"] == "it is fresh for 600 s"
+        assert told["advice"][0]["effect"] == "it is fresh for another 600 s"
         proxy.purges.apply(PurgeRule(PurgeKind.EVERYTHING))
         assert "last_refusal" not in await explained(proxy)
 
@@ -164,7 +164,7 @@ async def test_what_no_route_takes_or_what_is_redirected_has_no_steps() -> None:
     [
         (("Cache-Control: max-age=60", "Set-Cookie: a=b"), "set-cookie"),
         (("Cache-Control: no-store",), "no-store"),
-        (("Cache-Control: max-age=60",), "not-stored"),
+        (("Cache-Control: max-age=60",), "nothing-stored"),
     ],
 )
 async def test_detail_and_log_name_the_rule_that_kept_an_answer_from_being_stored(
@@ -178,7 +178,7 @@ async def test_detail_and_log_name_the_rule_that_kept_an_answer_from_being_store
         status = (await proxy.get("/a")).cache_status
         assert status.endswith(b"detail=" + reason.encode())
         assert b"fwd=uri-miss" in status
-        if reason != "not-stored":
+        if reason != "nothing-stored":
             assert (await explained(proxy))["last_refusal"]["reason"] == reason
     log.close()
     assert [json.loads(line)["reason"] for line in path.read_text().splitlines()] == [reason]

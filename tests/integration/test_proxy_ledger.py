@@ -38,7 +38,7 @@ async def test_the_log_s_request_id_was_the_client_s_and_not_the_origin_s(tmp_pa
     assert post["request_id"] == posted.decode()
     assert (miss["outcome"], miss["status"], miss["bytes"], miss["route"]) == ("miss", 200, 5, "all")
     assert (miss["upstream"], miss["origin"]) == ("o", raw.address)
-    assert (miss["path"], miss["user_agent"], miss["reason"]) == ("/a?b", "test", "not-stored")
+    assert (miss["path"], miss["user_agent"], miss["reason"]) == ("/a?b", "test", "nothing-stored")
     assert (hit["outcome"], hit["reason"], hit["bytes"]) == ("hit", "fresh", 5)
     assert (post["outcome"], post["method"], post["reason"]) == ("bypass", "POST", "method")
     assert (refused["outcome"], refused["status"], refused["route"]) == ("error", 400, "-")

@@ -184,7 +184,7 @@ def test_a_hit_can_live_longer() -> None:
     advice = list(on_stored(get(), stored("max-age=60", ETAG), PLAIN, T0))
     assert at_origin(advice) == [("Cache-Control: max-age=600", "Cache-Control: max-age=60")]
     assert on_route(advice) == ["cache.override_ttl: 10m"]
-    assert advice[0].effect == "it is fresh for 600 s"
+    assert advice[0].effect == "it is fresh for another 600 s"
 
 
 def test_what_is_stale_may_live_longer_or_be_used_stale() -> None:

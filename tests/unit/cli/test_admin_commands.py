@@ -178,7 +178,7 @@ EXPLAINED: dict[str, Any] = {
     "url": "http://a/",
     "outcome": "miss",
     "would": "be fetched from the origin",
-    "reason": "not-stored",
+    "reason": "nothing-stored",
     "section": "RFC 9111 §4",
     "last_refusal": {
         "time": "2026-01-01T00:00:00+00:00",
@@ -190,11 +190,11 @@ EXPLAINED: dict[str, Any] = {
     "steps": [
         {
             "of": "request",
-            "rule": "not-stored",
+            "rule": "nothing-stored",
             "outcome": "nothing is stored under this key",
             "fields": [],
             "section": "RFC 9111 §4",
-            "reason": "not-stored",
+            "reason": "nothing-stored",
         },
         {
             "of": "last answer",
@@ -218,10 +218,10 @@ def test_explain_tells_steps_verdict_and_advice_a_line_each(node: Node) -> None:
     mattered = f"response Cache-Control: max-age=60, {'x' * 300}; response Vary: a"
     for line in (
         "What happens to such a request now:",
-        "  not-stored: nothing is stored under this key (RFC 9111 §4)",
+        "  nothing-stored: nothing is stored under this key (RFC 9111 §4)",
         "Why the last answer, of 2026-01-01T00:00:00+00:00, was not stored:",
         f"  directives: nothing forbids storing <- {mattered}",
-        "Verdict: it would be fetched from the origin (not-stored, RFC 9111 §4)",
+        "Verdict: it would be fetched from the origin (nothing-stored, RFC 9111 §4)",
         "Its last answer, a 200, was not stored (too-large)",
         "At the origin: send `A: b`; then it is stored (with care)",
         "Or in the configuration: set `c`; then it is stored",
@@ -230,7 +230,7 @@ def test_explain_tells_steps_verdict_and_advice_a_line_each(node: Node) -> None:
     assert "\x1b" not in output
 
 
-@pytest.mark.parametrize("width", [60, 200])
+@pytest.mark.parametrize("width", [64, 200])
 def test_on_a_terminal_steps_are_tables_in_which_nothing_is_cut(width: int) -> None:
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
     show(EXPLAINED, console)

@@ -46,7 +46,7 @@ def cache(text: str) -> RouteCache:
         ("compress_types: ['text/html\n']", "compress_types[0]: "),
         ("compress_min_size: 10", "compress_min_size: 10: no unit, write 10B for bytes"),
         ("compress_min_size: none", 'compress_min_size: "none": not a size, write a number and a unit'),
-        ("esi: yes", "esi: yes stands where keys belong, write some of max_depth, max_includes below it"),
+        ("esi: yes", "esi: yes is neither true nor false, write true or false"),
         ("esi: 5", "esi: 5 stands where keys belong, write some of max_depth, max_includes below it"),
         ("esi: [a]", "esi: a list stands where keys belong, write some of max_depth, max_includes below it"),
         ("esi: {depth: 2}", "esi.depth: unknown key, did you mean max_depth?"),
@@ -68,7 +68,7 @@ def test_keys_of_a_route_that_are_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("adaptive: true", "adaptive: true stands where keys belong, write some of min, max below it"),
+        ("adaptive: on", "adaptive: on is neither true nor false, write true or false"),
         ("adaptive: {mim: 5s}", "adaptive.mim: unknown key, did you mean min?"),
         ("adaptive: {min: 0}", "adaptive.min: 0s is too small, write more than 0s"),
         ("adaptive: {max: 0s}", "adaptive.max: 0s is too small, write more than 0s"),

@@ -173,11 +173,21 @@ def may_be_offered(stored: StoredResponse, request: RequestHead, policy: CachePo
     """Whether the origin may be asked if this other variant will do for `request` (RFC 9111 §4.3.1).
 
     Not where it is coded for another Accept-Encoding: codings share a weak entity tag (RFC 9110 §8.8.3.3),
-    so that a 304 would send a body to who cannot read it. Nor a copy that the origin never made.
+    so that a 304 would send a body to who cannot read it. Nor a copy that the origin never made, nor what was
+    made for one client: an entity tag of a record's version knows nothing of who looks at it.
     """
-    if stored.coded_here or CONTENT_ENCODING not in stored.fields:
-        return not stored.coded_here
+    if stored.coded_here or stored.request_authorized or _tells_people_apart(stored, policy):
+        return False
+    if CONTENT_ENCODING not in stored.fields:
+        return True
     return coding_of(stored) == normalise(ACCEPT_ENCODING, request.fields.get(ACCEPT_ENCODING), policy)
+
+
+def _tells_people_apart(stored: StoredResponse, policy: CachePolicy) -> bool:
+    names = {name for name, _ in stored.selecting}
+    return not names.isdisjoint((b"cookie", b"authorization", *policy.key.headers)) or any(
+        b":" in name for name in names
+    )
 
 
 def _of_listed_type(fields: Fields, policy: CachePolicy) -> bool:

@@ -15,6 +15,8 @@ from edgeproxy.wire.fields import Fields
 
 NO_VARY_SEARCH = b"no-vary-search"
 _MEMOISED = 256
+LONGEST = 2048
+"""Bytes of a field value that is worth reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def search_variance(fields: Fields) -> SearchVariance:
     """What a response's No-Vary-Search says; the default where it is absent or malformed."""
     value = fields.get(NO_VARY_SEARCH)
     if value is None:
+        return EXACT
+    if len(value) > LONGEST:
         return EXACT
     return _memoised(value) if len(value) <= _MEMOISED else _parse(value)
 

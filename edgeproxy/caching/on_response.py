@@ -31,7 +31,7 @@ from edgeproxy.caching.stale import Occasion, always_validates, stale_allowance
 from edgeproxy.caching.storability import authorized_reuse_allowed, storable
 from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.caching.targeted import binding
-from edgeproxy.caching.validation import freshen, freshens, identified, same_as_head
+from edgeproxy.caching.validation import freshen, freshens, identified, merge, same_as_head
 from edgeproxy.wire.heads import RequestHead, ResponseHead
 
 SERVER_ERRORS = frozenset({500, 502, 503, 504})  # RFC 5861 §4
@@ -71,6 +71,8 @@ def on_response(
                 return Again(Reason.NONE_OF_THESE)
         if validated is None:
             return Relay(Reason.NOT_MODIFIED) if conditionals_forwarded else Unusable(Reason.UNASKED)
+        if validated.request_authorized and not _still_for_all(validated, head, policy):
+            return Again(Reason.AUTHORIZATION)
         reason = Reason.VALIDATED if freshens(validated, head) else Reason.CONFIRMED
         return _freshened(request, head, validated, policy, asked_at, now, stamp, reason)
     if head.status == 416 and completes is not None:
@@ -102,6 +104,12 @@ def _completed(
     leads = had is not None and had.start == 0
     lifetime = freshness_lifetime(whole, policy, now)
     return Complete(lifetime, whole, part.body if leads else (), () if leads else part.body)
+
+
+def _still_for_all(validated: StoredResponse, head: ResponseHead, policy: CachePolicy) -> bool:
+    """Whether what one client's Authorization brought may still be reused once this 304 updated it (§3.5)."""
+    fields = merge(validated.fields, head.fields)
+    return authorized_reuse_allowed(binding(fields, policy).directives)
 
 
 def _outdates(status: int) -> bool:

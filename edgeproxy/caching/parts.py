@@ -87,6 +87,9 @@ def completed_head(stored: StoredResponse, head: ResponseHead) -> ResponseHead |
     had, got = part_of(stored), announced_part(head.fields)
     if head.status != 206 or had is None or got is None or had.size != got.size:
         return None
+    length = head.fields.get(b"content-length")
+    if length != b"%d" % (got.stop - got.start) or b"transfer-encoding" in head.fields:
+        return None  # what comes could be longer or shorter than it says
     meets = (had.start, had.stop) == (0, got.start) and got.stop == got.size
     meets = meets or ((got.start, got.stop) == (0, had.start) and had.stop == had.size)
     if not meets or not same_representation(stored.fields, head.fields):

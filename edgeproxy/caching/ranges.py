@@ -95,7 +95,7 @@ def answers(request: RequestHead, stored: StoredResponse, now: float | None = No
         return True
     part = part_of(stored)
     if part is None:
-        return b"range" in request.fields
+        return b"range" in request.fields and b"if-range" not in request.fields
     match select_ranges(request, stored, now):
         case Parts(ranges):
             return all(part.start <= wanted.start and wanted.stop <= part.stop for wanted in ranges)

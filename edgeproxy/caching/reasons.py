@@ -63,6 +63,7 @@ class Reason(StrEnum):
     NOT_MODIFIED = "not-modified"
     UNASKED = "unasked-304"
     NONE_OF_THESE = "none-of-these"
+    PURGED = "purged"
     NO_MATCHING_PART = "no-matching-part"
     # a stale response may not be used
     NO_CACHE = "no-cache"

@@ -24,6 +24,11 @@ UNDERSTOOD = frozenset(
     {*range(200, 207), 300, 301, 302, 303, 305, 307, 308, *range(400, 419), *range(421, 427)}
     | {428, 429, 431, 451, *range(500, 509), 511}
 )
+# Ranges and conditions get what one request asked for; these statuses speak of the resource all the same.
+_ASKING_FOR_LESS = frozenset(
+    {b"range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"}
+)
+_WHATEVER_WAS_ASKED = frozenset({200, 203, 206, 301, 308, 404, 410})
 # Without these a stored response would be judged by other rules than its origin gave.
 _ESSENTIAL = frozenset({b"cache-control", b"expires", b"date", b"age", b"vary"})
 _WINDOWS = (b"stale-while-revalidate", b"stale-if-error")
@@ -86,6 +91,8 @@ def by_status(request: RequestHead, response: ResponseHead, directives: Directiv
     status = response.status
     if status == 206 and (b"range" not in request.fields or announced_part(response.fields) is None):
         return Reason.PARTIAL
+    if status not in _WHATEVER_WAS_ASKED and not _ASKING_FOR_LESS.isdisjoint(request.fields.index):
+        return Reason.STATUS
     if not 200 <= status <= 599 or status == 304:
         return Reason.STATUS
     if b"must-understand" in directives and status not in UNDERSTOOD:

@@ -179,8 +179,10 @@ class Cycle:
         if route.policy.compress:
             found = self._compression.basis(head, found)
         request.found = found
-        if self._slices_it(request) and await self._slices.serve(request):
-            return
+        if self._slices_it(request):
+            if await self._slices.serve(request):
+                return
+            request.found = self._lookup.find(request.key, head, route.policy)  # a purge may have come since
         decision = self._decide(request, route.policy)
         forced = isinstance(decision, Validate) and decision.fwd is Fwd.REQUEST
         if forced and not self._refreshes.allows(route, self._clock.monotonic()):

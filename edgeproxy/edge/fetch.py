@@ -185,17 +185,25 @@ class Fetcher:
         now = fill.response_time
         fill.origin_seconds = self._clock.monotonic() - job.started
         decision: OnResponse
+        validated, completes = self._live(job.validated), self._live(job.completes)
+        others = tuple(other for other in job.others if not self.purged(other))
         if not job.store and job.validated is None:
             decision = Relay(job.why)
+        elif head.status in (304, 206) and (validated, completes, others) != (
+            job.validated,
+            job.completes,
+            job.others,
+        ):
+            decision = Again(Reason.PURGED)  # what it speaks of is gone
         else:
             decision = decide.on_response(
                 job.request,
                 head,
-                job.validated,
+                validated,
                 job.route.policy,
                 now,
-                others=job.others,
-                completes=job.completes,
+                others=others,
+                completes=completes,
                 conditionals_forwarded=job.conditionals_forwarded,
                 request_time=job.request_time,
                 soft_purged=job.soft_purged,
@@ -211,6 +219,10 @@ class Fetcher:
                 if decision.keep not in CLIENTS_OWN:
                     self._drop(decision.stored)
                 self.unstored.note(job, decision.stored, decision.keep, now)
+        elif isinstance(decision, Again):
+            self.collapse.release(fill)
+            if validated is not None:
+                self._drop(validated)
         elif isinstance(decision, Relay):
             self.collapse.release(fill)
             if decision.drop and job.validated is not None:
@@ -221,6 +233,13 @@ class Fetcher:
             if job.store and decision.reason is not Reason.NOT_MODIFIED:
                 self.unstored.note(job, head, decision.reason, now)
         return decision
+
+    def purged(self, stored: StoredResponse) -> bool:
+        """Whether a hard purge has named it since it was stored."""
+        return self._purges.verdict(stored.key, stored.tags, stored.stamp) is Verdict.DEAD
+
+    def _live(self, stored: StoredResponse | None) -> StoredResponse | None:
+        return None if stored is None or self.purged(stored) else stored
 
     def reserve(self, size: int) -> bool:
         """Count bytes of a fill in flight in the memory budget."""

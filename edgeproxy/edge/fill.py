@@ -238,6 +238,7 @@ class Fill:
         self._owner.ended(self)
         for reader in tuple(self.readers):
             reader.pump()
+        self.exchange = None  # it refers back to here: a cycle would keep the body until it is collected
 
     # --- towards the clients
 
@@ -285,10 +286,11 @@ class Fill:
 
     def attached(self, exchange: OriginExchange) -> None:
         """The way to pause the origin's connection, and to end it."""
-        self.exchange = exchange
         if self.ended:
             exchange.abort()
-        elif self._paused:
+            return
+        self.exchange = exchange
+        if self._paused:
             exchange.pause()
 
     @property

@@ -12,24 +12,25 @@ from edgeproxy.caching import decide
 from edgeproxy.caching.compression import agreed_names
 from edgeproxy.caching.decide import Again, Freshen, Relay, Store, Unusable, UseStale
 from edgeproxy.caching.invalidation import SAFE_METHODS, invalidated_tags, invalidated_targets
-from edgeproxy.caching.parts import completable, missing, strong_validator
+from edgeproxy.caching.parts import completable
 from edgeproxy.caching.ranges import answers
 from edgeproxy.caching.reasons import Fwd
 from edgeproxy.caching.stored import StoredResponse
-from edgeproxy.caching.validation import conditional_fields, offered_fields
+from edgeproxy.caching.validation import conditional_fields
 from edgeproxy.caching.vary import normalised_fields, variant_of
 from edgeproxy.clock import Clock
+from edgeproxy.edge.aid import FUTILE, NO_AID, Aid
 from edgeproxy.edge.deliver import How, body_length
 from edgeproxy.edge.fetch import Fetcher, Revalidations
 from edgeproxy.edge.fill import CollapseKey, Fill
 from edgeproxy.edge.ledger import Outcome
+from edgeproxy.edge.lookup import NOTHING
 from edgeproxy.edge.outgoing import CONDITIONALS, request_id
 from edgeproxy.edge.request import Request
 from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.edge.vain import Vain
 from edgeproxy.errors import BadResponse, EdgeProxyError, UpstreamError
 from edgeproxy.upstream.ports import OriginRequest
-from edgeproxy.wire.fields import RawField
 from edgeproxy.wire.heads import ResponseHead
 
 REGROUPS = 3
@@ -54,26 +55,6 @@ class Alone:
 
 
 Followed = Served | Regroup | Alone
-
-
-@dataclass(frozen=True, slots=True)
-class Aid:
-    """What is stored that a fetch may build on: other variants, or a part of the representation."""
-
-    others: tuple[StoredResponse, ...] = ()
-    completes: StoredResponse | None = None
-
-    @property
-    def fields(self) -> tuple[RawField, ...]:
-        """What the origin is asked for the sake of it (RFC 9111 §3.4, §4.3.1)."""
-        if self.completes is None:
-            return offered_fields(self.others)
-        validator = strong_validator(self.completes.fields)
-        wanted: tuple[RawField, ...] = ((b"Range", missing(self.completes) or b""),)
-        return wanted if validator is None else (*wanted, (b"If-Range", validator))
-
-
-NO_AID = Aid()
 
 
 def _cancel_this_task() -> Callable[[], None]:
@@ -126,7 +107,9 @@ class Forwarder:
             conditionals_forwarded=True,
             leader=out,
         )
-        outgoing = request.plan.outgoing.request(head, out.client, route, body=out.body)
+        # What others may get must be what the origin answers to the fields that they share.
+        asked = replace(head, fields=normalised_fields(head, route.policy)) if store else head
+        outgoing = request.plan.outgoing.request(asked, out.client, route, body=out.body)
         request.note.request_id = request_id(outgoing)
         safe = head.method in SAFE_METHODS
         if safe:  # else the answer tells what to invalidate, whoever is left to read it
@@ -241,6 +224,8 @@ class Forwarder:
     async def _lead(
         self, request: Request, validated: StoredResponse | None, variant: bytes | None, collapses: bool
     ) -> None:
+        if validated is not None and self.fetcher.purged(validated):  # while it waited for others
+            validated, request.found = None, NOTHING
         aid = self._aid(request, validated)
         fill = self._begin(request, validated, aid, (request.key, variant) if collapses else None)
         outgoing = self._shared_request(request, validated, aid=aid)
@@ -252,7 +237,8 @@ class Forwarder:
                 self._failed(request, error, collapsed=False)
                 return
             # What was hoped for did not help: now, and for a while, as if nothing were stored.
-            self._unaided.remember(request.key, self._clock.monotonic())
+            if fill.decision.reason in FUTILE:
+                self._unaided.remember(request.key, self._clock.monotonic())
             fill = self._begin(request, None, NO_AID, None)
             await self.fetcher.run(fill, request.upstream, self._shared_request(request, None))
         try:
@@ -382,6 +368,8 @@ class Forwarder:
 
     def _failed(self, request: Request, error: EdgeProxyError, *, collapsed: bool) -> None:
         """No head came: a stale response where one may be used, else the error."""
+        if request.found.stored is not None and self.fetcher.purged(request.found.stored):
+            request.found = NOTHING
         decision = decide.on_failure(
             request.head,
             request.found.stored,

@@ -150,7 +150,7 @@ class Lookup:
 
     def by_alias(self, key: bytes, request: RequestHead, policy: CachePolicy, *, trace: bool = True) -> Found:
         """What is stored for another query that its origin calls equal to this one (No-Vary-Search)."""
-        for other, rule in self.aliases.of(key):
+        for other, rule in self.aliases.of(key) if policy.no_vary_search else ():
             found = (self.in_memory if trace else self.peek)(other, request, policy)
             stored = found.stored
             if stored is None or search_variance(stored.fields) != rule:

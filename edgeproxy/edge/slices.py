@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from edgeproxy.caching.directives import of_request
 from edgeproxy.caching.preconditions import Precondition, evaluate
 from edgeproxy.caching.ranges import ByteRange, Parts, Unsatisfiable, select_ranges
 from edgeproxy.caching.reasons import Fwd, Reason
@@ -105,7 +106,8 @@ class Slices:
             if of is not None and kept:
                 await self._assembled(request, first, head, of)
             elif head.status in (206, 416):  # 416: empty, so that there is no first byte to ask for
-                self._whole.remember(request.key, self._clock.monotonic())
+                if not _asks_for_itself(request):  # else it says nothing of what others get
+                    self._whole.remember(request.key, self._clock.monotonic())
                 return False
             else:
                 self._note(request, first)
@@ -265,6 +267,13 @@ class Slices:
         for key in {slice_key(request.key, first.index, slice_size), *self._pieces_of(request.key)}:
             await self._forget(key)
         raise IncompleteResponse("the representation changed while it was put together of slices")
+
+
+def _asks_for_itself(request: Request) -> bool:
+    """Whether the answer to this request may be no other's, whatever the origin says."""
+    fields = request.head.fields
+    honoured = request.route.policy.request_directives
+    return b"authorization" in fields or b"no-store" in of_request(fields, honoured)
 
 
 async def _cut(piece: Slice, start: int, stop: int) -> AsyncGenerator[bytes | memoryview, None]:

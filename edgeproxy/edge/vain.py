@@ -13,7 +13,8 @@ class Vain:
     """Up to `remembered` keys, each for `remember_for` seconds (monotonic)."""
 
     def __init__(self, remembered: int = REMEMBERED, remember_for: float = REMEMBER_FOR) -> None:
-        self._until: OrderedDict[bytes, float] = OrderedDict()
+        # By hash: keys may be long, and two that share one cost each other a try.
+        self._until: OrderedDict[int, float] = OrderedDict()
         self._remembered = remembered
         self._remember_for = remember_for
 
@@ -25,23 +26,23 @@ class Vain:
 
     def remember(self, key: bytes, now: float) -> None:
         """It was in vain for this key."""
-        self._until[key] = now + self._remember_for
-        self._until.move_to_end(key)
+        self._until[hash(key)] = now + self._remember_for
+        self._until.move_to_end(hash(key))
         while len(self._until) > self._remembered:
             self._until.popitem(last=False)
 
     def forget(self, key: bytes) -> None:
         """It would not be in vain after all."""
-        self._until.pop(key, None)
+        self._until.pop(hash(key), None)
 
     def holds(self, key: bytes, now: float) -> bool:
         """Whether not to try it for this key."""
         if not self._until:
             return False
-        until = self._until.get(key)
+        until = self._until.get(hash(key))
         if until is None:
             return False
         if until <= now:
-            del self._until[key]
+            del self._until[hash(key)]
             return False
         return True

@@ -299,7 +299,7 @@ class DataPlane:
 
     def _evicted(self, node: Node) -> None:
         on_evict(node)
-        if PIECE in node.primary.key:
+        if PIECE in node.primary.key and self._memory.get(node.primary.key) is None:
             self._lookup.pieces.drop(node.primary.key)
 
     def set_health(self, upstream: str, origin: str, healthy: bool) -> None:

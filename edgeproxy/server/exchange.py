@@ -145,6 +145,9 @@ class Exchange:
         """Write a piece of the body."""
         if self.gone or self._no_body or not data:
             return
+        if self._left is not None and len(data) > self._left:
+            data = data[: self._left]  # beyond it, a client would read the next response
+            self.close_after = True
         self.sent += len(data)
         if self._chunked:
             self._connection.write_many((chunk_prefix(len(data)), data, b"\r\n"))

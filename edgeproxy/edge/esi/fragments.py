@@ -105,10 +105,9 @@ class Fragments:
     def ask(self, reference: bytes) -> Fragment:
         """Ask for a fragment now. Raises IncludeFailed beyond a limit, and where it is no http(s) URI."""
         scope = self._scope
-        if scope.depth >= scope.max_depth:
-            raise IncludeFailed(f"fragments more than {scope.max_depth} deep")
-        if scope.budget.left <= 0:
-            raise IncludeFailed("too many fragments in one page")
+        refused = self._refused()
+        if refused is not None:
+            raise refused
         page = self._request.target
         target = resolve(reference, page)
         if target is None:
@@ -123,6 +122,17 @@ class Fragments:
         self._running.add(fragment)
         self._inners.serve(fragment)
         return fragment
+
+    def _refused(self) -> IncludeFailed | None:
+        """Why no fragment is asked for any more."""
+        scope = self._scope
+        if scope.depth >= scope.max_depth:
+            return IncludeFailed(f"fragments more than {scope.max_depth} deep")
+        return IncludeFailed("too many fragments in one page") if scope.budget.left <= 0 else None
+
+    def drops(self, include: Include) -> bool:
+        """Whether nothing will ever stand in its place: a page may hold thousands that are too many."""
+        return include.continue_on_error and self._refused() is not None
 
     def done(self, fragment: Fragment) -> None:
         """Nothing more is wanted of it: another's turn."""

@@ -34,7 +34,11 @@ _KEPT_DIRECTIVES = (b"no-store", b"no-transform")
 _OF_THE_REQUEST = CONDITIONALS | frozenset(
     b"host accept-encoding expect upgrade te trailer max-forwards http2-settings".split()
 )
-_CREDENTIALS = frozenset((b"cookie", b"authorization"))
+# Any other may be a credential, as X-Api-Key is.
+_FOR_ANYBODY = frozenset(
+    b"accept accept-language user-agent cdn-loop via x-request-id traceparent tracestate"
+    b" cache-control".split()
+)
 
 
 def is_page(status: int, fields: Fields) -> bool:
@@ -84,7 +88,7 @@ def assembled_fields(fields: Iterable[RawField], route: Route) -> list[RawField]
     said: list[bytes] = []
     for line in fields:
         name = line[0].lower()
-        if name not in drop:
+        if name not in drop and not _of_another_cache(name):
             lines.append(line)
         elif name == b"cache-control":
             said.append(line[1])
@@ -95,19 +99,26 @@ def assembled_fields(fields: Iterable[RawField], route: Route) -> list[RawField]
     return lines
 
 
+def _of_another_cache(name: bytes) -> bool:
+    """Whether a field tells some cache beyond how long to keep a response, whatever Cache-Control says."""
+    return name.endswith(b"-cache-control") or name in (b"x-accel-expires", b"surrogate-control")
+
+
 def fragment_head(page: RequestHead, target: Target) -> RequestHead:
     """The request for a fragment of a page: the client's, as far as it speaks of the client.
 
     What it proves to the page's authority is told to no other.
     """
-    drop = _OF_THE_REQUEST if target.authority == page.target.authority else _OF_THE_REQUEST | _CREDENTIALS
-    lines = [
-        line
-        for line in page.fields.raw
-        if line[0].lower() not in drop and not line[0].lower().startswith(b"content-")
-    ]
+    own = target.authority == page.target.authority
+    lines = [line for line in page.fields.raw if _goes_along(line[0].lower(), own)]
     lines.append((b"Host", target.authority))
     return RequestHead(b"GET", target, 1, Fields(lines), target.origin_form)
+
+
+def _goes_along(name: bytes, own: bool) -> bool:
+    if not own:
+        return name in _FOR_ANYBODY
+    return name not in _OF_THE_REQUEST and not name.startswith(b"content-")
 
 
 def fragment_client(client: Client, page: Target, target: Target) -> Client:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from edgeproxy.edge.esi.fragments import Fragments, Slot
-from edgeproxy.edge.esi.parse import Event, Parser
+from edgeproxy.edge.esi.parse import Event, Include, Parser
 from edgeproxy.edge.ports import nothing
 from edgeproxy.errors import EdgeProxyError
 
@@ -94,6 +94,8 @@ class Parts:
 
     def _take(self, events: list[Event]) -> None:
         for event in events:
+            if isinstance(event, Include) and self._fragments.drops(event):
+                continue
             part = event if isinstance(event, bytes) else self._fragments.place(event)
             self._parts.append(part)
             self.size += _size(part)

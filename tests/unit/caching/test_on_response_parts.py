@@ -38,7 +38,7 @@ def held(start: int, stop: int, value: str = "max-age=60", *fields: RawField | s
 
 def got(start: int, stop: int, value: str = "max-age=60", *fields: RawField | str) -> ResponseHead:
     content_range = f"Content-Range: bytes {start}-{stop - 1}/10"
-    return cc(value, ETAG, DATED, content_range, *fields, status=206)
+    return cc(value, ETAG, DATED, content_range, f"Content-Length: {stop - start}", *fields, status=206)
 
 
 # --- a part and what it lacked, §3.4

@@ -30,7 +30,8 @@ LM: RawField = (b"Last-Modified", at(-1000))
 def of_part(start: int, stop: int, *fields: RawField | str, size: int = 10) -> ResponseHead:
     """A 206 with the bytes of WHOLE from `start` up to `stop`."""
     content_range = f"Content-Range: bytes {start}-{stop - 1}/{size}"
-    return cc("max-age=60", content_range, *(fields or (ETAG,)), status=206)
+    length = f"Content-Length: {stop - start}"
+    return cc("max-age=60", content_range, length, *(fields or (ETAG,)), status=206)
 
 
 def part(start: int, stop: int, *fields: RawField | str, size: int = 10) -> StoredResponse:

@@ -4,6 +4,7 @@ from edgeproxy.caching.reasons import Reason
 
 OPERATORS_OWN = {
     Reason.DISABLED,
+    Reason.PURGED,
     Reason.SOFT_PURGED,
     Reason.TOO_LARGE,
     Reason.EVENT_STREAM,

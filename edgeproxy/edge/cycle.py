@@ -58,7 +58,7 @@ class Cycle:
         self._ledger = ledger
         self._clock = clock
         self._refreshes = Refreshes(workers)
-        self._slices = Slices(self._slice, forwarder.forget, lookup.pieces.of, lookup.holds, clock)
+        self._slices = Slices(self._slice, forwarder.forget, lookup.pieces.of, lookup.age_of, clock)
         self.inners = Inners(self.serve, clock)
         self._pages = Assembler(self.inners, clock)
         self._told: dict[tuple[str, str], float] = {}  # until when, by upstream and kind of error

@@ -6,6 +6,7 @@ Must not know what is done with it.
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from edgeproxy.caching.age import current_age
 from edgeproxy.caching.compression import compressible, identity_variant, may_be_offered
 from edgeproxy.caching.key import PIECE, part_key
 from edgeproxy.caching.negotiation import ACCEPT_ENCODING, ACCEPT_LANGUAGE
@@ -116,9 +117,12 @@ class Lookup:
             if ACCEPT_LANGUAGE in node.names and matches(node.stored, request, policy):
                 self._add(suitable, primary.key, node, policy)
 
-    def holds(self, key: bytes) -> bool:
-        """Whether anything is in memory under this key."""
-        return self.memory.get(key) is not None
+    def age_of(self, key: bytes, now: float) -> float | None:
+        """The age in seconds of the oldest that is in memory under this key; None for nothing."""
+        primary = self.memory.get(key)
+        if primary is None:
+            return None
+        return max((current_age(node.stored, now) for node in primary.variants.values()), default=None)
 
     def others(self, key: bytes, request: RequestHead, policy: CachePolicy) -> list[StoredResponse]:
         """Stored variants of the key that may be offered to the origin for it, the most recent first."""

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
 from edgeproxy.caching.directives import of_request
@@ -39,7 +40,7 @@ from edgeproxy.wire.heads import ResponseHead
 
 Wanted = bytes | tuple[int, int, int]
 """Bytes of framing, or of which slice the bytes from where up to where."""
-MOST_LOOKED_AT = 1024
+MOST_LOOKED_AT = 256
 """Slices of one range that are looked for before its answer begins."""
 Forget = Callable[[bytes], Awaitable[object]]
 """Removes what is stored under a cache key from all tiers."""
@@ -75,13 +76,13 @@ class Slices:
         serve: Callable[[Downstream, float], Coroutine[Any, Any, None]],
         forget: Forget,
         pieces_of: Callable[[bytes], list[bytes]],
-        is_stored: Callable[[bytes], bool],
+        age_of: Callable[[bytes, float], float | None],
         clock: Clock,
     ) -> None:
         self.inners = Inners(serve, clock)
         self._forget = forget
         self._pieces_of = pieces_of
-        self._is_stored = is_stored
+        self._age_of = age_of
         self._clock = clock
         self._whole = Vain()  # keys whose origin does not do slices, for a while
 
@@ -171,24 +172,24 @@ class Slices:
             case Parts() as parts:
                 status, reason = 206, b"Partial Content"
                 fields, layout = laid_out(parts, whole.fields, of.size)
-        if self._partly_stored(request, first, layout):
+        ages = self._ages(request, first, layout)
+        hit = first.note.outcome in FROM_CACHE
+        if {hit, *(age is not None for age in ages)} == {True, False}:
             request.note.outcome = Outcome.MISS
             fields = self._restated(request, fields)
+        fields = _as_old_as(fields, max((age for age in ages if age is not None), default=0.0))
         size = sum(len(item) if isinstance(item, bytes) else item.stop - item.start for item in layout)
         out.start(status, reason, fields, size)
         await self._pour(request, first, of, layout)
 
-    def _partly_stored(self, request: Request, first: Slice, layout: Sequence[bytes | ByteRange]) -> bool:
-        """Whether some of the slices are here and some are not, as far as a short look tells."""
-        size = request.route.policy.slice_size
-        here = {first.note.outcome in FROM_CACHE}
-        for item in layout:
-            if not isinstance(item, bytes):
-                indexes = slices_of(item, size)[:MOST_LOOKED_AT]
-                here.update(
-                    self._is_stored(slice_key(request.key, at, size)) for at in indexes if at != first.index
-                )
-        return len(here) == 2
+    def _ages(
+        self, request: Request, first: Slice, layout: Sequence[bytes | ByteRange]
+    ) -> list[float | None]:
+        """How old the slices behind the first are, None for those that are not here; a short look."""
+        size, now = request.route.policy.slice_size, self._clock.wall()
+        wanted = (slices_of(item, size) for item in layout if not isinstance(item, bytes))
+        indexes = islice(chain.from_iterable(wanted), MOST_LOOKED_AT)
+        return [self._age_of(slice_key(request.key, at, size), now) for at in indexes if at != first.index]
 
     @staticmethod
     def _restated(request: Request, fields: Fields) -> Fields:
@@ -267,6 +268,14 @@ class Slices:
         for key in {slice_key(request.key, first.index, slice_size), *self._pieces_of(request.key)}:
             await self._forget(key)
         raise IncompleteResponse("the representation changed while it was put together of slices")
+
+
+def _as_old_as(fields: Fields, age: float) -> Fields:
+    """The fields with an Age of at least so many seconds: the whole is as old as its oldest part."""
+    told = fields.get(b"age")
+    if age < 1 or (told is not None and told.isdigit() and int(told) >= int(age)):
+        return fields
+    return fields.replaced(b"Age", b"%d" % age)
 
 
 def _asks_for_itself(request: Request) -> bool:

@@ -233,3 +233,16 @@ async def test_what_may_not_be_stored_is_fetched_whole_and_not_slice_by_slice() 
             whole = await proxy.get("/a")
             assert (whole.status, whole.body) == (200, BODY)
         assert book.count == 3  # the slice that told, and the wholes
+
+
+async def test_it_is_as_old_as_its_oldest_slice_and_says_what_was_here() -> None:
+    book = book_of()
+    book.lines = ("Cache-Control: max-age=600",)
+    async with origin(book) as raw, plane(SLICED, StandingClock(), o=raw.url) as proxy:
+        await part(proxy, "8192-8193")
+        await proxy.advance(90)
+        partial = await proxy.get("/a")
+        assert (partial.body, partial.get("age")) == (BODY, b"90")
+        assert partial.cache_status == b"edgeproxy; fwd=partial; stored"
+        whole = await proxy.get("/a")
+        assert (whole.get("age"), whole.cache_status) == (b"90", b"edgeproxy; hit; ttl=600")

@@ -12,6 +12,7 @@ from edgeproxy.cli.explain import explain
 from edgeproxy.cli.purge import purge
 from edgeproxy.cli.run import run
 from edgeproxy.cli.schema import schema
+from edgeproxy.cli.simulate import simulate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -20,5 +21,5 @@ def main() -> None:
     """A caching reverse proxy with CDN-style edge behaviour."""
 
 
-for command in (run, demo, check, schema, purge, explain):
+for command in (run, demo, check, schema, purge, explain, simulate):
     main.add_command(command)

@@ -1,29 +1,34 @@
-"""Knows which stored response to give up next: S3-FIFO, its main queue split by worth (GreedyDual-Size).
+"""Knows which stored response to give up next: S3-FIFO, its main part ordered by worth (GreedyDual-Size).
 
 Must not know keys, bodies or budgets: it sees links, their cost in bytes, their visited bits, and hashes.
 
-A newcomer waits in a small queue, a twentieth of the bytes. Unless it is hit there it leaves again, and
-only a ghost of it is kept: scans and URLs asked for once never reach the main part. What was hit, or comes
-back while its ghost lasts, moves to the main part. There its worth is `hits / sqrt(bytes)` above the worth of
-what was evicted last, so that it ages; a hit sets a bit, which is counted when its turn to leave comes.
-Links of about the same worth share one FIFO, whose oldest is its cheapest, so that an eviction compares the
-heads of some thirty queues and nothing is ever sorted or moved by a hit.
+A newcomer waits in a small queue, a twentieth of the bytes. What is hit there moves to the main part, and so
+does what comes back while the ghost of it lasts. What is not hit must be worth more than the cheapest of the
+main part, or else it leaves again and only its ghost is kept: scans pass the main part by. While there is
+room, newcomers move there unasked, or else a loop larger than the cache would find nothing of itself.
 
-Measured (tests/benchmarks/hit_ratio.py): with plain byte-FIFO in the main part as in S3-FIFO (Yang et al.,
-SOSP 2023) the hit ratio by requests is up to 18 points lower and by bytes no better; SIEVE falls below LRU
-where popularity drifts.
+In the main part the worth of a link is `hits / bytes` (half a hit where it had none) above the worth of what
+was evicted last, so that it ages; a hit sets a bit, which is counted when its turn to leave comes. Links of about the same worth share one FIFO,
+whose oldest is its cheapest, so that an eviction compares the heads of some thirty queues and nothing is
+ever sorted or moved by a hit.
+
+What was tried, and what it brought: tests/benchmarks/README.md.
 """
 
 from array import array
 from collections.abc import Iterator
+from math import inf
 from typing import Final, Generic, TypeVar, cast
 
 SMALL_SHARE: Final = 0.05
 MAX_HITS: Final = 16
 MAX_STEPS: Final = 256
 """Links that one eviction may spare: bounds it to about 0.4 ms where everything was hit."""
+FILL_STEPS: Final = 4
+"""Links that move on for one that is added while there is room: bounds what a purge leaves to catch up on."""
 CLASSES: Final = 32
-_WORTH: Final = tuple(2.0 ** (-at / 2) for at in range(CLASSES))
+_FULL: Final = 0.9  # of the bytes at the last eviction; below that there is room
+_WORTH: Final = tuple(2.0**-at for at in range(CLASSES))
 _MIX: Final = 0x9E3779B97F4A7C15
 _MASK: Final = 0xFFFFFFFFFFFFFFFF
 
@@ -109,24 +114,26 @@ class _Fifo:
 class Ghosts:
     """Hashes of what left the small queue of late, in eight bytes each: a table that forgets by itself.
 
-    A slot holds 32 bits of the hash and 32 bits of the clock, which counts KiB that left. Two hashes in
-    one slot: the older is forgotten.
+    A slot holds 32 bits of the hash and 32 bits of the clock, in KiB: it counts the bytes that left. Of two
+    hashes in one slot the older is forgotten.
     """
 
     __slots__ = ("_clock", "_table")
 
     def __init__(self, slots: int = 1024) -> None:
         self._table = array("Q", bytes(8 * slots))  # slots: a power of two
-        self._clock = 1
+        self._clock = 1024
 
     def __len__(self) -> int:
         return len(self._table)
 
     def add(self, hashed: int, size: int) -> None:
         """Remember a hash; `size` in bytes moves the clock."""
-        self._clock += (size >> 10) + 1
+        self._clock += size
         mixed = hashed * _MIX & _MASK
-        self._table[mixed & len(self._table) - 1] = mixed & 0xFFFFFFFF00000000 | self._clock & 0xFFFFFFFF
+        self._table[mixed & len(self._table) - 1] = (
+            mixed & 0xFFFFFFFF00000000 | self._clock >> 10 & 0xFFFFFFFF
+        )
 
     def take(self, hashed: int, window: int) -> bool:
         """Whether the hash left while the last `window` bytes did; forgets it."""
@@ -136,7 +143,7 @@ class Ghosts:
         if not found or found >> 32 != mixed >> 32:
             return False
         self._table[at] = 0
-        return (self._clock - found) & 0xFFFFFFFF <= window >> 10
+        return ((self._clock >> 10) - found) & 0xFFFFFFFF <= window >> 10
 
     def fit(self, links: int) -> None:
         """Make room for the ghosts of that many links; starts anew where it must grow."""
@@ -147,12 +154,13 @@ class Ghosts:
 class S3Fifo(Generic[L]):
     """The policy. `bytes` is the cost of all links held, `links` their number."""
 
-    __slots__ = ("_floor", "_ghosts", "_main", "_small", "bytes", "links")
+    __slots__ = ("_floor", "_full", "_ghosts", "_main", "_small", "bytes", "links")
 
     def __init__(self) -> None:
         self._small = _Fifo()
         self._main: list[_Fifo] = [_Fifo() for _ in range(CLASSES)]
         self._floor = 0.0  # worth of what was evicted last
+        self._full = inf  # bytes at the last eviction
         self._ghosts = Ghosts()
         self.bytes = 0
         self.links = 0
@@ -165,11 +173,13 @@ class S3Fifo(Generic[L]):
     def add(self, link: L, hashed: int) -> None:
         """Take in a newcomer; `hashed` is how it is known again when it comes back."""
         if self._ghosts.take(hashed, self.bytes):
-            self._promote(link)
+            self._promote_hit(link)
         else:
             self._small.append(link)
         self.bytes += link.cost
         self.links += 1
+        if self.bytes < self._full * _FULL:
+            self._fill()
 
     def remove(self, link: L) -> None:
         """Let go of a link that this policy holds."""
@@ -192,43 +202,78 @@ class S3Fifo(Generic[L]):
 
     def evict(self) -> L | None:
         """Choose, let go and return the next victim; None when nothing is held."""
+        self._full = self.bytes
         steps = 0
         small = self._small
-        while (link := small.oldest) is not None and (
-            small.bytes > self.bytes * SMALL_SHARE or small.bytes == self.bytes
-        ):
+        while (link := small.oldest) is not None and self._overflows():
             if not link.visited or steps >= MAX_STEPS:
-                self._take_out(link)
-                return cast(L, link)
+                return cast(L, self._weaker(link, steps))
             steps += 1
-            link.visited = False
             small.remove(link)
-            self._promote(link)
-        while (link := self._cheapest()) is not None:
-            if not link.visited or steps >= MAX_STEPS:
-                self._floor = link.worth
-                self._take_out(link)
-                return cast(L, link)
-            steps += 1
-            link.visited = False
-            cast(_Fifo, link.queue).remove(link)
-            self._promote(link)
-        return None
+            self._promote_hit(link)
+        victim = self._unvisited(steps)
+        if victim is not None:
+            self._give_up(victim)
+        return cast("L | None", victim)
 
     def haunt(self, hashed: int, cost: int) -> None:
         """Remember an evicted newcomer by its hash, so that it enters the main part when it comes back."""
         self._ghosts.fit(self.links)
         self._ghosts.add(hashed, cost)
 
+    def _overflows(self) -> bool:
+        """Whether the small queue holds more than its share."""
+        size = self._small.bytes
+        return size > self.bytes * SMALL_SHARE or size == self.bytes
+
+    def _fill(self) -> None:
+        for _ in range(FILL_STEPS):
+            link = self._small.oldest
+            if link is None or not self._overflows():
+                return
+            self._small.remove(link)
+            if link.visited:
+                self._promote_hit(link)
+            else:
+                self._promote(link)
+
+    def _weaker(self, newcomer: Link, steps: int) -> Link:
+        """Let go of the newcomer or of the cheapest of the main part: of the one with less hits a byte."""
+        rival = self._unvisited(steps)
+        if rival is None or rival.cost <= newcomer.cost * (2 * rival.hits or 1):
+            self._take_out(newcomer)
+            return newcomer
+        self._small.remove(newcomer)
+        self._promote(newcomer)
+        self._give_up(rival)
+        return rival
+
+    def _unvisited(self, steps: int) -> Link | None:
+        """The cheapest of the main part, once those that were hit have gone to where they belong now."""
+        while (link := self._cheapest()) is not None and link.visited and steps < MAX_STEPS:
+            steps += 1
+            cast(_Fifo, link.queue).remove(link)
+            self._promote_hit(link)
+        return link
+
+    def _give_up(self, link: Link) -> None:
+        self._floor = link.worth
+        self._take_out(link)
+
     def _take_out(self, link: Link) -> None:
         cast(_Fifo, link.queue).remove(link)
         self.bytes -= link.cost
         self.links -= 1
 
+    def _promote_hit(self, link: Link) -> None:
+        link.visited = False
+        link.hits = min(link.hits + 1, MAX_HITS)
+        self._promote(link)
+
     def _promote(self, link: Link) -> None:
         """Append to the queue of its worth: of links that arrive later, none there is worth less."""
-        hits = link.hits = min(link.hits + 1, MAX_HITS)
-        at = min((link.cost // (hits * hits)).bit_length(), CLASSES - 1)
+        hits = link.hits
+        at = min((link.cost // hits if hits else link.cost * 2).bit_length(), CLASSES - 1)
         link.worth = self._floor + _WORTH[at]
         self._main[at].append(link)
 

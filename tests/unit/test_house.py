@@ -13,7 +13,7 @@ FLOORS = {
     0: ("__init__", "errors", "clock", "wire"),
     1: ("caching", "config"),
     2: ("store", "upstream", "fleet", "telemetry"),
-    3: ("edge",),
+    3: ("edge", "simulation"),
     4: ("server", "admin"),
     5: ("cli", "demo", "__main__"),
 }

@@ -32,7 +32,7 @@ _GZIP = b"\x1f\x8b"
 _COMBINED = re.compile(
     rb'([^\[]*) \[([^\]]{1,40})\] "([A-Z]{1,20}) (\S+)(?: [^"]{0,20})?" ([0-9]{3}) ([0-9]{1,15}|-)(?: |$)'
 )
-_VIRTUAL_HOST = re.compile(rb"(\S+):[0-9]{1,5} \S+ \S+ \S+")
+_VIRTUAL_HOST = re.compile(rb"([^\s:]+):[0-9]{1,5} \S+ \S+ \S+")
 _MONTHS = {name: at + 1 for at, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())}
 
 

@@ -59,28 +59,28 @@ class Fifo(Lru):
 
 
 class _ByPriority:
-    """Evicts the least; a heap whose outdated entries are thrown away when met, or when they are too many."""
+    """Evicts the least, of equals the one used longest ago; outdated entries stay in the heap for a while."""
 
     def __init__(self, budget: int, trace: Trace) -> None:
         self._room = budget
         self._budget = budget
-        self._held: dict[int, tuple[float, int]] = {}  # priority and cost
-        self._heap: list[tuple[float, int]] = []
+        self._held: dict[int, tuple[float, int, int]] = {}  # priority, place of the last use, cost
+        self._heap: list[tuple[float, int, int]] = []
 
-    def _set(self, number: int, priority: float, cost: int) -> None:
-        self._held[number] = priority, cost
-        heappush(self._heap, (priority, number))
+    def _set(self, number: int, priority: float, cost: int, at: int) -> None:
+        self._held[number] = priority, at, cost
+        heappush(self._heap, (priority, at, number))
         if len(self._heap) > 4 * len(self._held) + 1024:
-            self._heap = [(priority, number) for number, (priority, _) in self._held.items()]
+            self._heap = [(priority, at, number) for number, (priority, at, _) in self._held.items()]
             heapify(self._heap)
 
     def _pop(self) -> tuple[float, int]:
         while True:
-            priority, number = heappop(self._heap)
+            priority, at, number = heappop(self._heap)
             held = self._held.get(number)
-            if held is not None and held[0] == priority:
+            if held is not None and held[:2] == (priority, at):
                 del self._held[number]
-                self._room += held[1]
+                self._room += held[2]
                 return priority, number
 
 
@@ -97,9 +97,9 @@ class Gdsf(_ByPriority):
         held = self._held.get(number)
         if held is None:
             return False
-        cost = held[1]
+        cost = held[2]
         uses = self._uses[number] = self._uses[number] + 1
-        self._set(number, self._floor + uses / cost, cost)
+        self._set(number, self._floor + uses / cost, cost, at)
         return True
 
     def insert(self, number: int, cost: int, at: int) -> None:
@@ -111,7 +111,7 @@ class Gdsf(_ByPriority):
             del self._uses[victim]
         self._uses[number] = 1
         self._room -= cost
-        self._set(number, self._floor + 1 / cost, cost)
+        self._set(number, self._floor + 1 / cost, cost, at)
 
 
 class Belady(_ByPriority):
@@ -130,7 +130,7 @@ class Belady(_ByPriority):
         held = self._held.get(number)
         if held is None:
             return False
-        self._set(number, -self._next[at], held[1])
+        self._set(number, -self._next[at], held[2], at)
         return True
 
     def insert(self, number: int, cost: int, at: int) -> None:
@@ -140,7 +140,7 @@ class Belady(_ByPriority):
         while self._room < cost:
             self._pop()
         self._room -= cost
-        self._set(number, -self._next[at], cost)
+        self._set(number, -self._next[at], cost, at)
 
 
 class _Node(Link):

@@ -32,10 +32,14 @@ class Referee:
             libcachesim.ReaderInitParam(ignore_obj_size=False),
         )
 
+        # 2^24 slots, as by default, are 128 MiB to clear for each run
+        self._hashpower = max(16, min(24, len(trace.sizes).bit_length()))
+
     def __call__(self, policy: str, budget: int) -> tuple[float, float]:
         """Hit ratio by requests and by bytes of one policy, by our name for it or its class's."""
         self._reader.reset()
-        misses = getattr(self._library, self.POLICIES.get(policy, policy))(budget).process_trace(self._reader)
+        cache = getattr(self._library, self.POLICIES.get(policy, policy))(budget, hashpower=self._hashpower)
+        misses = cache.process_trace(self._reader)
         return 1 - misses[0], 1 - misses[1]
 
     def close(self) -> None:

@@ -8,9 +8,9 @@ main part, or else it leaves again and only its ghost is kept: scans pass the ma
 room, newcomers move there unasked, or else a loop larger than the cache would find nothing of itself.
 
 In the main part the worth of a link is `hits / bytes` (half a hit where it had none) above the worth of what
-was evicted last, so that it ages; a hit sets a bit, which is counted when its turn to leave comes. Links of about the same worth share one FIFO,
-whose oldest is its cheapest, so that an eviction compares the heads of some thirty queues and nothing is
-ever sorted or moved by a hit.
+was evicted last, so that it ages; a hit sets a bit, which is counted when its turn to leave comes. Links of
+about the same worth share one FIFO, whose oldest is its cheapest, so that an eviction compares the heads of
+some thirty queues and nothing is ever sorted or moved by a hit.
 
 What was tried, and what it brought: tests/benchmarks/README.md.
 """
@@ -244,8 +244,8 @@ class S3Fifo(Generic[L]):
             self._take_out(newcomer)
             return newcomer
         self._small.remove(newcomer)
-        self._promote(newcomer)
         self._give_up(rival)
+        self._promote(newcomer)  # above the floor that the rival leaves
         return rival
 
     def _unvisited(self, steps: int) -> Link | None:

@@ -10,6 +10,7 @@ from itertools import accumulate
 from math import exp
 
 Trace = list[tuple[int, int]]
+EQUAL = 8192  # bytes
 
 
 @lru_cache(maxsize=1 << 20)
@@ -93,15 +94,31 @@ def one_hit_wonders(requests: int, urls: int, seed: int) -> list[int]:
     return trace
 
 
+def moved_on(requests: int, urls: int, seed: int) -> list[int]:
+    """Zipf traffic, all of whose URLs are others from the middle on: a site is relaunched."""
+    middle = requests // 2
+    return [
+        number + (urls if at >= middle else 0) for at, number in enumerate(zipf(requests, urls, 0.8, seed))
+    ]
+
+
+def ring(requests: int, urls: int) -> list[int]:
+    """The same URLs in the same order over and over."""
+    return [at % urls for at in range(requests)]
+
+
 def all_traces(requests: int, urls: int, seed: int = 1) -> dict[str, Trace]:
-    """The traces by name, with sizes."""
+    """The traces by name, with sizes; those whose names end in `=` have all of one size."""
     made = {
-        "zipf-0.7": zipf(requests, urls, 0.7, seed),
+        "zipf-0.6": zipf(requests, urls, 0.6, seed),
+        "zipf-0.8": zipf(requests, urls, 0.8, seed),
         "zipf-1.0": zipf(requests, urls, 1.0, seed),
+        "zipf-1.2": zipf(requests, urls, 1.2, seed),
         "scan": scans(requests, urls, seed),
         "loop": loops(requests, urls, seed),
         "burst": bursts(requests, urls, seed),
         "drift": drift(requests, urls, seed),
         "one-hit": one_hit_wonders(requests, urls, seed),
     }
-    return {name: [(number, size_of(number)) for number in trace] for name, trace in made.items()}
+    sized = {name: [(number, size_of(number)) for number in trace] for name, trace in made.items()}
+    return sized | {name + "=": [(number, EQUAL) for number in trace] for name, trace in made.items()}

@@ -91,7 +91,7 @@ def simulate(
         trace = reading.trace
         footprint = trace.footprint / sample
         wanted = [int(each * footprint) if each <= 1 else int(each) for each in sizes or SHARES]
-        rows = _run(trace, [size for size in wanted if size > 0], ttl, sample, progress)
+        rows = _run(reading, [size for size in wanted if size > 0], ttl, progress)
     if svg:
         Path(svg).write_text(svg_plot(rows, f"{Path(access_log).name}: hit ratio by size of the cache"))
     if as_json:
@@ -122,18 +122,27 @@ def _read(access_log: str, progress: Progress, everything: bool, timed: bool, sa
         sys.exit(1)
     if len(reading.trace) > _LONG and sample == 1:
         click.echo(
-            f"{len(reading.trace):,} requests: --sample 10% is faster, and seldom off by 1 %", err=True
+            f"{len(reading.trace):,} requests: --sample 10% is ten times faster, and off by a point or two",
+            err=True,
         )
     return reading
 
 
-def _run(trace: Trace, sizes: list[int], ttl: float, sample: float, progress: Progress) -> list[Row]:
+def _run(reading: Reading, sizes: list[int], ttl: float, progress: Progress) -> list[Row]:
+    trace = reading.trace
     referee = _referee(trace) if not ttl else None
     policies = len(OWN) + (len(Referee.POLICIES) if referee is not None else 0)
     task = progress.add_task("simulating", total=len(set(sizes)) * policies)
     with closing(referee) if referee is not None else nullcontext():
         return list(
-            sweep(trace, sizes, ttl=ttl, sample=sample, referee=referee, step=lambda: progress.advance(task))
+            sweep(
+                trace,
+                sizes,
+                ttl=ttl,
+                sample=reading.sample,
+                referee=referee,
+                step=lambda: progress.advance(task),
+            )
         )
 
 

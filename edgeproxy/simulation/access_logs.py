@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 
 from edgeproxy.errors import EdgeProxyError
+from edgeproxy.simulation.ratios import WHOLE, Sample
 from edgeproxy.simulation.trace import Trace
 
 METHODS = frozenset(("GET", "HEAD"))
@@ -70,6 +71,21 @@ class Reading:
     bad: int = 0
     uncacheable: int = 0
     sampled_out: int = 0
+    share: float = 1.0  # of the URLs that was asked for
+    bytes_kept: int = 0
+    bytes_sampled_out: int = 0
+
+    @property
+    def sample(self) -> Sample:
+        """How much of the whole the trace is."""
+        if self.share == 1 or not self.trace.requests:
+            return WHOLE
+        kept, of_bytes = len(self.trace), self.bytes_kept
+        return Sample(
+            self.share,
+            kept / (kept + self.sampled_out) / self.share,
+            of_bytes / (of_bytes + self.bytes_sampled_out) / self.share if of_bytes else 1.0,
+        )
 
 
 def read(
@@ -86,7 +102,7 @@ def read(
     `everything`. `timed` keeps times, 8 bytes a line. `sample` (0 to 1) keeps that share of the URLs, with
     all their requests. `step` hears the length of each line, unpacked.
     """
-    reading = Reading()
+    reading = Reading(share=sample)
     trace = reading.trace
     numbers: dict[int, int] = {}  # by hash: among ten million URLs two share one with a chance of 1 : 400,000
     limit = int(sample * 0x100000000)
@@ -101,11 +117,13 @@ def read(
             reading.uncacheable += 1
         elif sample < 1 and zlib.crc32(line.key) >= limit:
             reading.sampled_out += 1
+            reading.bytes_sampled_out += line.bytes
         else:
             number = numbers.setdefault(hash(line.key), len(numbers))
             if number == len(trace.sizes):
                 trace.sizes.append(0)
             trace.ask(number, line.bytes)
+            reading.bytes_kept += line.bytes
             if timed:
                 trace.times.append(seconds)
     if timed:

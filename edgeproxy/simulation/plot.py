@@ -8,7 +8,8 @@ from html import escape
 from itertools import pairwise
 from math import log
 
-from edgeproxy.simulation.replay import Ratio, Row
+from edgeproxy.simulation.ratios import Ratio
+from edgeproxy.simulation.replay import Row
 
 MARKS = "●LFGBSTW"
 _COLOURS = ("#c0392b", "#7f8c8d", "#b7950b", "#2471a3", "#17202a", "#1e8449", "#7d3c98", "#ca6f1e")

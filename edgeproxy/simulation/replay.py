@@ -6,21 +6,14 @@ Must not know where the trace is from or how results are shown.
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from edgeproxy.simulation.policies import OWN, Policy
+from edgeproxy.simulation.ratios import WHOLE, Ratio, Sample
 from edgeproxy.simulation.referee import Referee
 from edgeproxy.simulation.trace import Trace
 
 SHARES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Sizes of the cache to try where none are given, as shares of the footprint."""
-
-
-class Ratio(NamedTuple):
-    """Hit ratio by requests and by bytes, 0 to 1."""
-
-    requests: float
-    bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +48,23 @@ def sweep(
     sizes: Iterable[int],
     *,
     ttl: float = 0.0,
-    sample: float = 1.0,
+    sample: Sample = WHOLE,
     referee: Referee | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> Iterable[Row]:
     """One row a size, smallest first; `step` is called after each policy at each size.
 
-    A trace that holds a `sample` of the URLs runs through caches that are as much smaller (Waldspurger et
-    al., FAST 2015); rows name the sizes asked for.
+    A trace that holds a sample of the URLs runs through caches that are as much smaller (Waldspurger et
+    al., FAST 2015); rows are of the whole.
     """
     for size in sorted(set(sizes)):
-        budget = int(size * sample)
+        budget = int(size * sample.share)
         ratios = {}
         for name, policy in OWN.items():
-            ratios[name] = replay(trace, policy(budget, trace), ttl)
+            ratios[name] = sample.whole(replay(trace, policy(budget, trace), ttl))
             step()
         if referee is not None:
             for name in referee.POLICIES:
-                ratios[name] = Ratio(*referee(name, budget))
+                ratios[name] = sample.whole(Ratio(*referee(name, budget)))
                 step()
         yield Row(size, ratios)

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from edgeproxy.simulation.policies import Shipped
+from edgeproxy.simulation.ratios import Ratio
 from edgeproxy.simulation.referee import Referee
-from edgeproxy.simulation.replay import SHARES, Ratio, replay
+from edgeproxy.simulation.replay import SHARES, replay
 from edgeproxy.simulation.trace import Trace
 from tests.benchmarks.traces import EQUAL, all_traces, ring, size_of
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeproxy.simulation.access_logs import MAX_LINE, LogUnreadable, Reading, parse, read
+from edgeproxy.simulation.ratios import WHOLE, Sample
 from edgeproxy.telemetry.access_log import Record, format_line
 
 COMBINED = (
@@ -144,11 +145,20 @@ def test_times_are_kept_where_asked_for_and_put_in_order() -> None:
 
 
 def test_sample_keeps_a_share_of_the_urls_with_all_their_requests() -> None:
-    lines = [ours(path=f"/{at % 1000}") for at in range(3000)]
+    lines = [ours(path=f"/{at % 1000}", bytes=at % 3 + 1) for at in range(3000)]
     reading = of(*lines, sample=0.2)
     assert 120 < len(reading.trace.sizes) < 280
     assert len(reading.trace) == 3 * len(reading.trace.sizes)
     assert reading.sampled_out == 3000 - len(reading.trace)
+    share = len(reading.trace) / 3000 / 0.2
+    assert reading.sample == Sample(0.2, share, pytest.approx(share, rel=0.01))
+
+
+def test_sample_of_nothing_and_of_empty_bodies() -> None:
+    assert of(sample=0.2).sample == WHOLE
+    assert of(COMBINED).sample == WHOLE
+    empty = of(*(ours(path=f"/{at}") for at in range(1000)), sample=0.5).sample
+    assert (empty.share, empty.bytes) == (0.5, 1.0)
 
 
 def test_step_hears_of_each_line() -> None:

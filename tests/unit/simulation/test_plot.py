@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from edgeproxy.simulation.plot import size_text, svg_plot, text_plot
-from edgeproxy.simulation.replay import Ratio, Row
+from edgeproxy.simulation.ratios import Ratio
+from edgeproxy.simulation.replay import Row
 
 ROWS = [
     Row(1 << 20, {"edgeproxy": Ratio(0.2, 0.1), "L<RU": Ratio(0.1, 0.3)}),

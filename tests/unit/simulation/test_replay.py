@@ -5,8 +5,9 @@ from contextlib import closing
 import pytest
 
 from edgeproxy.simulation.policies import OURS, Lru
+from edgeproxy.simulation.ratios import Ratio, Sample
 from edgeproxy.simulation.referee import Referee
-from edgeproxy.simulation.replay import Ratio, replay, sweep
+from edgeproxy.simulation.replay import replay, sweep
 from edgeproxy.simulation.trace import BESIDE, NEVER, Trace
 from tests.benchmarks.traces import size_of, zipf
 
@@ -50,15 +51,20 @@ def test_sweep_has_one_row_a_size_smallest_first() -> None:
         assert small.requests < large.requests
 
 
-def test_sample_of_the_urls_finds_about_the_same() -> None:
-    requests = zipf(60_000, 6_000, 0.7, seed=1)
+@pytest.mark.parametrize("alpha", [0.7, 1.0])
+def test_sample_of_the_urls_finds_about_the_same(alpha: float) -> None:
+    """Whether or not the most popular URLs are in it."""
+    requests = zipf(60_000, 6_000, alpha, seed=1)
     whole = Trace.of((number, 8000) for number in requests)
-    part = Trace.of((number, 8000) for number in requests if number % 4 == 0)
     size = whole.footprint // 10
     all_of_it = next(iter(sweep(whole, [size]))).ratios
-    sampled = next(iter(sweep(part, [size], sample=0.25))).ratios
-    for name in all_of_it:
-        assert sampled[name].requests == pytest.approx(all_of_it[name].requests, abs=0.03)
+    for which in range(4):
+        part = Trace.of((number, 8000) for number in requests if number % 4 == which)
+        got = len(part) / len(whole) / 0.25
+        sampled = next(iter(sweep(part, [size], sample=Sample(0.25, got, got)))).ratios
+        for name, ratio in all_of_it.items():
+            assert sampled[name].requests == pytest.approx(ratio.requests, abs=0.03)
+            assert sampled[name].bytes == pytest.approx(ratio.bytes, abs=0.03)
 
 
 def test_referee_adds_its_policies() -> None:

@@ -40,7 +40,7 @@ class _Unit(click.ParamType[Any]):
                 return parse_duration(value)
             if self.name == "share":
                 return _share(value)
-            return [_share(each) if each.endswith("%") else parse_size(each) for each in value.split(",")]
+            return [_share(each) if each.endswith("%") else _size(each) for each in value.split(",")]
         except UnitError as error:
             self.fail(f"{value!r}: {error}", param, ctx)
 
@@ -72,7 +72,7 @@ class _Unit(click.ParamType[Any]):
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def simulate(
     access_log: str,
-    sizes: list[float] | None,
+    sizes: list[float | int] | None,
     ttl: float,
     sample: float,
     everything: bool,
@@ -90,14 +90,22 @@ def simulate(
         reading = _read(access_log, progress, everything, ttl > 0, sample)
         trace = reading.trace
         footprint = trace.footprint / sample
-        wanted = [int(each * footprint) if each <= 1 else int(each) for each in sizes or SHARES]
+        wanted = [int(each * footprint) if isinstance(each, float) else each for each in sizes or SHARES]
         rows = _run(reading, [size for size in wanted if size > 0], ttl, progress)
     if svg:
-        Path(svg).write_text(svg_plot(rows, f"{Path(access_log).name}: hit ratio by size of the cache"))
+        _write(Path(svg), svg_plot(rows, f"{Path(access_log).name}: hit ratio by size of the cache"))
     if as_json:
         click.echo(json.dumps(_json(reading, footprint, rows)))
     else:
         _show(reading, footprint, rows)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        click.echo(f"{path}: not written: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 def _read(access_log: str, progress: Progress, everything: bool, timed: bool, sample: float) -> Reading:
@@ -149,7 +157,7 @@ def _run(reading: Reading, sizes: list[int], ttl: float, progress: Progress) -> 
 def _referee(trace: Trace) -> Referee | None:
     try:
         return Referee(trace)
-    except ImportError:
+    except (ImportError, OSError):  # not installed, or no room for its copy of the trace
         return None
 
 
@@ -202,6 +210,14 @@ def _json(reading: Reading, footprint: float, rows: list[Row]) -> dict[str, Any]
             for row in rows
         ],
     }
+
+
+def _size(text: str) -> int:
+    """`64MiB` in bytes; raises UnitError."""
+    size = parse_size(text)
+    if not size:
+        raise UnitError("holds nothing", "write a size above 0")
+    return size
 
 
 def _share(text: str) -> float:

@@ -94,6 +94,19 @@ def test_svg(log: Path, tmp_path: Path) -> None:
     assert path.read_text().startswith("<svg ")
 
 
+def test_svg_that_cannot_be_written_is_told(log: Path, tmp_path: Path) -> None:
+    result = run(log, "--sizes", "1MiB", "--svg", tmp_path / "missing" / "plot.svg")
+    assert result.exit_code == 1
+    assert "plot.svg: not written: No such file" in result.stderr
+
+
+@pytest.mark.usefixtures("bare")
+def test_one_byte_is_a_size_and_no_share(log: Path) -> None:
+    told = json.loads(run(log, "--sizes", "1B", "--json").stdout)
+    assert [row["size"] for row in told["sizes"]] == [1]
+    assert told["sizes"][0]["policies"]["LRU"]["requests"] == 0
+
+
 def test_standard_input_gzip_as_a_process(log: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "edgeproxy", "simulate", "-", "--sizes", "1MiB"],
@@ -129,6 +142,7 @@ def test_nothing_to_simulate_exits_with_1(tmp_path: Path, content: bytes, says: 
     [
         ["--sizes", "64"],
         ["--sizes", "0%"],
+        ["--sizes", "0"],
         ["--sizes", "1MiB,"],
         ["--sample", "200%"],
         ["--sample", "x"],

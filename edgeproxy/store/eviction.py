@@ -23,7 +23,7 @@ from typing import Final, Generic, TypeVar, cast
 SMALL_SHARE: Final = 0.05
 MAX_HITS: Final = 16
 MAX_STEPS: Final = 256
-"""Links that one eviction may spare: bounds it to about 1 ms where everything was hit."""
+"""Links that one eviction may spare: bounds it to about 0.4 ms where everything was hit."""
 FILL_STEPS: Final = 4
 """Links that move on for one that is added while there is room: bounds what a purge leaves to catch up on."""
 CLASSES: Final = 32

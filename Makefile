@@ -32,7 +32,7 @@ lint: $(VENV)/.installed-test
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/.installed
-	$(VENV)/bin/python tests/benchmarks/bench.py $(ARGS)
+	$(VENV)/bin/python -m tests.benchmarks.bench $(ARGS)
 
 conformance: $(VENV)/.installed
 	@$(VENV)/bin/python -m tests.conformance $(ARGS)

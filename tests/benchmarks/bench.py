@@ -3,8 +3,8 @@
 The server is pinned to core 0, the load (wrk) and the origin to core 1; the servers take
 turns, three rounds each, and the median counts. CPU µs a request is user and system time of
 all the server's processes over the requests it answered: it holds even where the load
-generator is the bottleneck. A round with an error, a wrong body, or with hits that were none
-is void.
+generator is the bottleneck. A round with an error, a wrong body, with hits that were none, or
+that edgeproxy's metrics or the access log count otherwise, is void.
 """
 
 import argparse
@@ -13,120 +13,32 @@ import json
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from cases import BROWSER_HOST, CASES, URLS, Case, script_of
-from contenders import CONTENDERS, Contender, present
-from measure import (
-    CONNECTIONS,
-    LOAD_CORE,
-    SERVER_CORE,
-    Round,
-    Void,
-    cpu_seconds,
-    free_ports,
-    get,
-    running,
-    wrk,
-)
 from rich.console import Console
-from rich.table import Table
 
-TMPFS_NEEDED = 400 * 2**20  # bytes; nginx may take 256 MiB of it
-SLACK = 0.01  # share of requests that may reach the origin beyond what the case says
+from tests.benchmarks.cases import CASES, Case, Setup
+from tests.benchmarks.chart import svg
+from tests.benchmarks.contenders import CONTENDERS, Contender, present
+from tests.benchmarks.measure import LOAD_CORE, SERVER_CORE, free_ports, running
+from tests.benchmarks.report import OURS, figures, table_of
+from tests.benchmarks.rounds import Bench
+from tests.benchmarks.surroundings import certificate, missing, redis
+
+TMPFS_NEEDED = 400 * 2**20  # bytes; nginx may take 256 MiB of it, an access log the rest
+START = 3.0  # seconds that a server takes to start and to end
+AROUND = 3.0  # seconds that a round takes beyond its own length: to warm up, to check
+FILL = 0.0005  # seconds that one of the responses stored before a round takes
 
 console = Console(highlight=False)
 
 
-class Bench:
-    """The servers that run, and what was measured on them."""
-
-    def __init__(self, folder: Path, seconds: float, origin: int) -> None:
-        self._folder = folder
-        self._seconds = seconds
-        self._origin = origin
-        self.running: dict[str, tuple[int, int]] = {}  # name -> port, process id
-        self.rounds: dict[str, dict[str, list[Round]]] = {}
-        self.void: list[str] = []
-
-    def __repr__(self) -> str:
-        return f"<Bench {sorted(self.running)}>"
-
-    def start(self, contender: Contender, stack: contextlib.ExitStack) -> None:
-        """Start one server; a failure is said, and the others go on."""
-        place = self._folder / contender.program.rpartition("/")[2]
-        place.mkdir()
-        port = free_ports(2)
-        try:
-            command = contender.command(place, port, self._origin)
-            pid = stack.enter_context(running(command, port, SERVER_CORE, place / "output.log"))
-        except (Void, OSError, subprocess.CalledProcessError) as error:
-            console.print(f"[red]{contender.name} left out:[/red] {error}", soft_wrap=True)
-        else:
-            self.running[contender.name] = port, pid
-
-    def case(self, case: Case, contenders: list[Contender], rounds: int) -> None:
-        """All rounds of one case, the servers in turn."""
-        script = script_of(case, self._folder)
-        here = [each for each in contenders if each.name in self.running and (each.caches or case.floor)]
-        for turn in range(rounds):
-            for contender in here:
-                console.print(f"  {case.name}: round {turn + 1}, {contender.name}", style="dim")
-                try:
-                    measured = self._round(case, contender, script)
-                except (Void, OSError) as error:
-                    self.void.append(f"{case.name}, {contender.name}, round {turn + 1}: {error}")
-                    console.print(f"  [red]void:[/red] {self.void[-1]}", soft_wrap=True)
-                else:
-                    self.rounds.setdefault(case.name, {}).setdefault(contender.name, []).append(measured)
-
-    def _round(self, case: Case, contender: Contender, script: Path | None) -> Round:
-        port, pid = self.running[contender.name]
-        if contender.caches:
-            self._check_answer(case, port)
-        wrk(port, case.path, 1, script)  # warm: pools filled, code paths seen
-        reached, spent = self._reached(), cpu_seconds(pid)
-        requests, seconds = wrk(port, case.path, self._seconds, script)
-        spent, reached = cpu_seconds(pid) - spent, self._reached() - reached
-        # Requests under way at either end are counted by one side only.
-        slack = SLACK * requests + 2 * CONNECTIONS
-        if contender.caches and abs(reached - case.at_origin * requests) > slack:
-            raise Void(f"{reached} of {requests} requests reached the origin")
-        return Round(spent / requests * 1e6, requests / seconds)
-
-    def _check_answer(self, case: Case, port: int) -> None:
-        """Compare with the origin's answers; every URL is asked for once, and so stored."""
-        host = BROWSER_HOST if case.lua and not case.at_origin else None
-        paths = [f"/hit/1024/{number}" for number in range(URLS)] if host else [case.path]
-        for path in paths:
-            if get(port, path, host) != get(self._origin, path):
-                raise Void(f"its answer to {path} is not the origin's")
-
-    def _reached(self) -> int:
-        return int(get(self._origin, "/count")[1])
-
-
-def table_of(case: Case, rounds: dict[str, list[Round]]) -> Table:
-    """The medians of a case; a ratio above 1 says that edgeproxy is cheaper."""
-    table = Table("server", title=case.title, title_justify="left", min_width=60)
-    for title in ("CPU µs/req", "req/s", "CPU ÷ edgeproxy's"):
-        table.add_column(title, justify="right")
-    ours = rounds.get("edgeproxy")
-    base = statistics.median(each.cpu for each in ours) if ours else None
-    for name in [each.name for each in CONTENDERS if each.name in rounds]:
-        measured = rounds[name]
-        cpu = statistics.median(each.cpu for each in measured)
-        rate = statistics.median(each.rate for each in measured)
-        table.add_row(name, f"{cpu:.1f}", f"{rate:,.0f}", f"{cpu / base:.2f}" if base else "-")
-    return table
-
-
-def versions(contenders: list[Contender]) -> dict[str, str]:
+def versions(contenders: Sequence[Contender]) -> dict[str, str]:
     """What was measured, for the record."""
     asked = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "varnish": ["varnishd", "-V"]}
     path = {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin"}
@@ -137,15 +49,46 @@ def versions(contenders: list[Contender]) -> dict[str, str]:
     return found
 
 
-def main() -> int:
+def duration(
+    cases: Sequence[Case], contenders: Sequence[Contender], rounds: int, seconds: float
+) -> tuple[float, float]:
+    """Seconds that a run should take, and those after which no further round begins."""
+    total = 0.0
+    for setup in dict.fromkeys(case.setup for case in cases):
+        total += START * sum(setup not in each.lacks for each in contenders)
+    for case in cases:
+        here = sum(takes_part(each, case) for each in contenders)
+        paced = seconds + 4 if case.paced else 0.0  # its capacity is measured first
+        spent = seconds + AROUND + case.stored * FILL + case.idle * FILL + paced
+        total += here * rounds * spent
+    return total, 2 * total + 60
+
+
+def takes_part(contender: Contender, case: Case) -> bool:
+    """Whether a server is measured in a case."""
+    return case.setup not in contender.lacks and (contender.caches or case.floor)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
     names = [each.name for each in CONTENDERS]
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").splitlines()[0])
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--seconds", type=float, default=4, help="length of a round")
     asked.add_argument("--servers", help="names or beginnings, with commas: " + ", ".join(names))
     asked.add_argument("--cases", help="with commas: " + ", ".join(each.name for each in CASES))
     asked.add_argument("--json", type=Path, default=Path("var/bench.json"), help="where the figures go")
+    asked.add_argument("--svg", type=Path, help="where a chart of them goes")
+    return asked
+
+
+def main() -> int:
+    asked = arguments()
     options = asked.parse_args()
+    names = options.cases.split(",") if options.cases else [each.name for each in CASES]
+    unknown = sorted(set(names) - {each.name for each in CASES})
+    if unknown:
+        asked.error(f"no such case: {', '.join(unknown)}")
     for program, package in (("wrk", "wrk"), ("taskset", "util-linux")):
         if shutil.which(program) is None:
             console.print(f"[red]{program} is missing:[/red] apt install {package}")
@@ -153,15 +96,28 @@ def main() -> int:
     if not {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
         console.print(f"[red]needs the cores {SERVER_CORE} and {LOAD_CORE}[/red]")
         return 1
-    cases = [each for each in CASES if not options.cases or each.name in options.cases.split(",")]
+    left_out: list[str] = []
     beginnings = tuple(options.servers.split(",")) if options.servers else ("",)
     contenders = [each for each in CONTENDERS if each.name.startswith(beginnings)]
     for absent in [each for each in contenders if not present(each)]:
-        console.print(
-            f"[yellow]{absent.name} is not installed, left out:[/yellow] apt install {absent.package}"
-        )
+        _leave_out(left_out, f"{absent.name} is not installed, left out: apt install {absent.package}")
         contenders.remove(absent)
-    return run(cases, contenders, options)
+    cases = [case for case in CASES if case.name in names and not _cannot(case, left_out)]
+    return run(cases, contenders, options, left_out)
+
+
+def _cannot(case: Case, left_out: list[str]) -> bool:
+    why = missing(case.setup)
+    if case.paced and shutil.which("h2load") is None:
+        why = "no h2load on PATH: apt install nghttp2-client"
+    if why:
+        _leave_out(left_out, f"{case.name} left out: {why}")
+    return why is not None
+
+
+def _leave_out(left_out: list[str], line: str) -> None:
+    left_out.append(line)
+    console.print(f"[yellow]{line}[/yellow]", soft_wrap=True)
 
 
 def _tmpfs() -> str | None:
@@ -173,35 +129,65 @@ def _tmpfs() -> str | None:
     return None
 
 
-def run(cases: list[Case], contenders: list[Contender], options: argparse.Namespace) -> int:
-    memory = _tmpfs()
+def run(
+    cases: list[Case], contenders: list[Contender], options: argparse.Namespace, left_out: list[str]
+) -> int:
+    """Measure, print and write; 1 where a round was void."""
+    likely, limit = duration(cases, contenders, options.rounds, options.seconds)
+    console.print(f"about {likely / 60:.0f} minutes; no round begins after {limit / 60:.0f} minutes")
     origin = free_ports(1)
     with (
-        tempfile.TemporaryDirectory(prefix="edgeproxy-bench-", dir=memory) as name,
+        tempfile.TemporaryDirectory(prefix="edgeproxy-bench-", dir=_tmpfs()) as name,
         contextlib.ExitStack() as stack,
     ):
         folder = Path(name)
         command = [sys.executable, str(Path(__file__).with_name("origin.py")), str(origin)]
         stack.enter_context(running(command, origin, LOAD_CORE, folder / "origin.log"))
-        bench = Bench(folder, options.seconds, origin)
-        for contender in contenders:
-            bench.start(contender, stack)
-        for case in cases:
-            bench.case(case, contenders, options.rounds)
-    for case in cases:
-        console.print(table_of(case, bench.rounds.get(case.name, {})))
-    figures = {
+        bench = Bench(folder, options.seconds, origin, limit, console)
+        for setup in dict.fromkeys(case.setup for case in cases):
+            _measure(bench, setup, [case for case in cases if case.setup is setup], contenders, options)
+    told = figures(cases, bench.rounds)
+    for case in told.values():
+        console.print(table_of(case))
+    _write(options, {
         "versions": versions(contenders),
-        "cases": {
-            case: {name: [asdict(each) for each in rounds] for name, rounds in measured.items()}
-            for case, measured in bench.rounds.items()
-        },
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "cases": told,
         "void": bench.void,
-    }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(figures, indent=1))
-    console.print(f"figures of every round: {options.json}")
+        "left_out": left_out + bench.left_out,
+    })  # fmt: skip
+    for line in bench.void:
+        console.print(f"[red]void:[/red] {line}", soft_wrap=True)
     return 1 if bench.void else 0
+
+
+def _measure(
+    bench: Bench, setup: Setup, cases: list[Case], contenders: list[Contender], options: argparse.Namespace
+) -> None:
+    """All cases of one setup: the servers run with it at the same time, and take turns."""
+    with contextlib.ExitStack() as stack:
+        tls = certificate(bench.folder / "certificate") if setup is Setup.TLS else None
+        url = stack.enter_context(redis()) if setup is Setup.REDIS else ""
+        for contender in contenders:
+            if setup not in contender.lacks:
+                bench.start(contender, setup, tls, url, stack)
+            elif contender.caches:
+                bench.leave_out(f"{contender.name}, {setup}: it has none")
+        for case in cases:
+            here = [each for each in contenders if takes_part(each, case)]
+            bench.case(case, here, options.rounds)
+        bench.stopped()
+
+
+def _write(options: argparse.Namespace, told: dict[str, Any]) -> None:
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(told, indent=1, ensure_ascii=False))
+    console.print(f"figures of every round: {options.json}")
+    if options.svg:
+        options.svg.parent.mkdir(parents=True, exist_ok=True)
+        options.svg.write_text(svg(told["cases"], OURS), encoding="utf-8")
+        console.print(f"chart: {options.svg}")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 HEADS, URLS = 20_000, 2_000
+SCANNED = 20_000  # URLs of 1 KiB; a memory tier of 1 MiB holds about 600
+ETAG = '"bench"'
 BROWSER_HOST = "shop.example"
 
 _WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -18,12 +21,25 @@ _AGENTS = (
 _LANGUAGES = ("en-GB,en;q=0.9", "de-DE,de;q=0.9,en;q=0.5", "fr,en;q=0.7", "pl,en-US;q=0.7,en;q=0.3")
 
 
+class Setup(StrEnum):
+    """What the servers are started with beyond the plain way: one worker, no logs."""
+
+    PLAIN = "plain"
+    LOG = "access log"
+    TLS = "TLS"
+    REDIS = "Redis tier"
+    CROWD = "room for 10,000 connections"
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One row of the table.
 
-    `path` is asked for; `lua` is the script for wrk, "" for identical bare heads.
+    `path` is asked for; `lua` is the script for wrk, "" for identical bare heads, with `fields`.
+    `stored` is the number of URLs, /hit/1024/0 and on, asked for once before, of `host`; 0: `path` alone.
     `at_origin` is the share of requests that must reach the origin for the case to count.
+    `idle` connections are open beside the `connections` that ask. A `paced` case has a fixed rate:
+    half of each server's own capacity.
     """
 
     name: str
@@ -32,6 +48,24 @@ class Case:
     lua: str = ""
     at_origin: float = 0.0
     floor: bool = False
+    setup: Setup = Setup.PLAIN
+    status: int = 200
+    fields: tuple[tuple[str, str], ...] = ()
+    stored: int = 0
+    host: str | None = None
+    connections: int = 64
+    idle: int = 0
+    paced: bool = False
+
+    @property
+    def body(self) -> int:
+        """Bytes of content in each answer."""
+        return int(self.path.split("/")[2]) if self.status == 200 else 0
+
+    @property
+    def paths(self) -> list[str]:
+        """All that is asked for once before a round."""
+        return [f"/hit/1024/{number}" for number in range(self.stored)] or [self.path]
 
 
 # wrk calls `request` for each request; the pool is read once, so that it costs next to nothing.
@@ -63,6 +97,13 @@ local i, run = 0, os.time()
 function request() i = i + 1; return wrk.format("GET", "/hit/1024/" .. run .. "/" .. i) end
 """
 
+# In order, over more than the memory tier can hold: what is asked for next was evicted long ago.
+_IN_TURN = """
+local i, answers = 0, {}
+function init(args) for n = 0, SCANNED - 1 do answers[n] = wrk.format("GET", "/hit/1024/" .. n) end end
+function request() i = (i + 1) % SCANNED; return answers[i] end
+""".replace("SCANNED", str(SCANNED))
+
 CASES = (
     Case("hit-1k", "hit, 1 KiB, identical bare heads", "/hit/1024/one", floor=True),
     Case(
@@ -71,11 +112,54 @@ CASES = (
         "/hit/1024/0",
         lua=_POOL,
         floor=True,
+        stored=URLS,
+        host=BROWSER_HOST,
     ),
-    Case("hit-1k-new-heads", "the same, no head seen before", "/hit/1024/0", lua=_NEW_HEADS, floor=True),
+    Case(
+        "hit-1k-new-heads",
+        "the same, no head seen before",
+        "/hit/1024/0",
+        lua=_NEW_HEADS,
+        floor=True,
+        stored=URLS,
+        host=BROWSER_HOST,
+    ),
+    Case("hit-10k", "hit, 10 KiB", "/hit/10240/one"),
     Case("hit-100k", "hit, 100 KiB", "/hit/102400/one"),
+    Case(
+        "not-modified",
+        "304, If-None-Match that matches",
+        "/tagged/1024/one",
+        status=304,
+        fields=(("If-None-Match", ETAG),),
+    ),
     Case("pass", "pass-through, 1 KiB", "/pass/1024/one", at_origin=1.0),
     Case("miss", "miss that stores, 1 KiB", "/hit/1024/unique", lua=_UNIQUE, at_origin=1.0),
+    Case(
+        "latency",
+        "latency at half of each one's capacity: hit, 1 KiB",
+        "/hit/1024/one",
+        connections=256,
+        paced=True,
+    ),
+    Case("hit-1k-log", "hit, 1 KiB, access log on", "/hit/1024/one", setup=Setup.LOG),
+    Case("hit-1k-tls", "hit, 1 KiB, over TLS", "/hit/1024/one", setup=Setup.TLS),
+    Case(
+        "hit-1k-redis",
+        f"hit in Redis, 1 KiB, {SCANNED:,} URLs in turn, 1 MiB of memory",
+        "/hit/1024/0",
+        lua=_IN_TURN,
+        stored=SCANNED,
+        setup=Setup.REDIS,
+    ),
+    Case(
+        "hit-1k-crowd",
+        "hit, 1 KiB, 10,000 connections, 1 % of them active",
+        "/hit/1024/one",
+        setup=Setup.CROWD,
+        connections=100,
+        idle=9_900,
+    ),
 )
 
 

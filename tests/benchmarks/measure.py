@@ -1,18 +1,21 @@
-"""How a round is measured: processes pinned, CPU time read from /proc, wrk's report read and checked."""
+"""How a round is measured: processes pinned, CPU time read from /proc, what the servers themselves count.
+
+Must not know what is asked, nor by what.
+"""
 
 import contextlib
 import http.client
 import os
 import re
 import socket
+import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SERVER_CORE, LOAD_CORE = 0, 1
-CONNECTIONS = 64
 _TICK = os.sysconf("SC_CLK_TCK")
 _START = 20.0  # seconds a server may take to listen
 
@@ -23,17 +26,21 @@ class Void(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """CPU time of all the server's processes a request, in µs, and requests a second."""
+    """CPU time of all the server's processes a request, in µs, and requests a second.
+
+    `latency` is in ms by percentile, where the rate was fixed.
+    """
 
     cpu: float
     rate: float
+    latency: dict[str, float] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int, core: int, log: Path) -> Iterator[int]:
-    """Run a server pinned to a core until the block ends; gives its process id once it listens."""
+def running(command: Sequence[str], port: int | None, core: int, log: Path) -> Iterator[int]:
+    """Run a program pinned to a core until the block ends; gives its process id once it listens."""
     environment = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin"}
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             command,
             env=environment,
@@ -43,7 +50,8 @@ def running(command: Sequence[str], port: int, core: int, log: Path) -> Iterator
             preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         )
     try:
-        _await_port(port, process, log)
+        if port is not None:
+            _await_port(port, process, log)
         yield process.pid
     finally:
         process.terminate()
@@ -73,17 +81,68 @@ def free_ports(count: int) -> int:
     raise Void("no free ports")
 
 
-def get(port: int, path: str, host: str | None = None) -> tuple[int, bytes]:
-    """Status and body; `host` is sent as Host, since caches keep hosts apart."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    with contextlib.closing(connection):
-        connection.request("GET", path, headers={"Host": host or f"127.0.0.1:{port}"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+class Client:
+    """One keep-alive connection that asks for one thing after the other."""
+
+    def __init__(self, port: int, tls: bool = False, timeout: float = 10) -> None:
+        self._port = port
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # our own certificate
+            self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                "127.0.0.1", port, timeout=timeout, context=context
+            )
+        else:
+            self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"<Client {self._port}>"
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def get(
+        self, path: str, host: str | None = None, fields: Iterable[tuple[str, str]] = ()
+    ) -> tuple[int, bytes]:
+        """Status and body; `host` is sent as Host, since caches keep hosts apart."""
+        headers = {"Host": host or f"127.0.0.1:{self._port}", **dict(fields)}
+        try:
+            self._connection.request("GET", path, headers=headers)
+            answer = self._connection.getresponse()
+            return answer.status, answer.read()
+        except http.client.HTTPException as error:
+            raise Void(f"no answer to {path}: {error!r}") from None
 
 
-def cpu_seconds(root: int) -> float:
-    """User and system time of a process and all its descendants."""
+def get(port: int, path: str) -> tuple[int, bytes]:
+    """Status and body of one request on a connection of its own."""
+    with Client(port) as client:
+        return client.get(path)
+
+
+def counted(metrics: str, name: str, *labels: str) -> int:
+    """The sum of a counter over the series that have all these labels, in Prometheus' text format."""
+    found = re.finditer(rf"(?m)^{name}{{(.*)}} (\S+)$", metrics)
+    return int(sum(float(each[2]) for each in found if all(label in each[1] for label in labels)))
+
+
+def settled_lines(log: Path, timeout: float = 6.0) -> int:
+    """Lines in an access log once nothing was added to it for longer than any server buffers."""
+    size, still = -1, 0.0
+    while still < 1.25 and timeout > 0:
+        time.sleep(0.25)
+        timeout -= 0.25
+        now = log.stat().st_size
+        size, still = now, still + 0.25 if now == size else 0.0
+    with log.open("rb") as lines:
+        return sum(piece.count(b"\n") for piece in iter(lambda: lines.read(2**20), b""))
+
+
+def cpu_seconds(*roots: int) -> float:
+    """User and system time of processes and all their descendants."""
     parents: dict[int, int] = {}
     times: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -93,38 +152,9 @@ def cpu_seconds(root: int) -> float:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 parents[int(entry.name)] = int(fields[1])
                 times[int(entry.name)] = int(fields[11]) + int(fields[12])
-    family, ticks = [root], 0
+    family, ticks = list(roots), 0
     while family:
         pid = family.pop()
         ticks += times.get(pid, 0)
         family += [child for child, parent in parents.items() if parent == pid]
     return ticks / _TICK
-
-
-def wrk(port: int, path: str, seconds: float, script: Path | None) -> tuple[int, float]:
-    """Load one server; gives the requests answered and the seconds it took. Raises Void."""
-    command = [
-        "taskset",
-        "-c",
-        str(LOAD_CORE),
-        "wrk",
-        "-t1",
-        f"-c{CONNECTIONS}",
-        f"-d{max(1, round(seconds))}s",
-    ]
-    command += ["-s", str(script)] if script else []
-    told = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=False
-    )
-    return read_wrk(told.stdout + told.stderr)
-
-
-def read_wrk(report: str) -> tuple[int, float]:
-    """Requests and seconds out of wrk's report; raises Void when any answer was an error."""
-    for trouble in ("Non-2xx or 3xx responses", "Socket errors"):
-        if trouble in report:
-            raise Void(next(line.strip() for line in report.splitlines() if trouble in line))
-    found = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)\b", report)
-    if found is None or int(found[1]) == 0:
-        raise Void(f"wrk measured nothing: {report.strip()[-500:]}")
-    return int(found[1]), float(found[2]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}[found[3]]

@@ -1,6 +1,7 @@
 """The origin of the benchmark: fixed bodies, cheaply; counts what reaches it.
 
-/hit/SIZE/... may be cached for an hour, /pass/SIZE/... not at all, /count tells the requests so far.
+/hit/SIZE/... may be cached for an hour, /tagged/SIZE/... too and has an ETag, /pass/SIZE/... may not be
+cached at all, /count tells the requests so far.
 Usage: python origin.py PORT
 """
 
@@ -33,7 +34,9 @@ class Origin(asyncio.Protocol):
         key = kind + size
         answer = self._bodies.get(key)
         if answer is None:
-            control = b"public, max-age=3600" if kind == b"hit" else b"no-store"
+            control = b"no-store" if kind == b"pass" else b"public, max-age=3600"
+            if kind == b"tagged":
+                control += b'\r\nETag: "bench"'
             answer = self._bodies[key] = _response(control, b"x" * int(size))
         return answer
 

@@ -10,6 +10,7 @@ that edgeproxy's metrics or the access log count otherwise, is void.
 import argparse
 import contextlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -134,7 +135,7 @@ def run(
 ) -> int:
     """Measure, print and write; 1 where a round was void."""
     likely, limit = duration(cases, contenders, options.rounds, options.seconds)
-    console.print(f"about {likely / 60:.0f} minutes; no round begins after {limit / 60:.0f} minutes")
+    console.print(f"about {math.ceil(likely / 60)} min; no round begins after {math.ceil(limit / 60)} min")
     origin = free_ports(1)
     with (
         tempfile.TemporaryDirectory(prefix="edgeproxy-bench-", dir=_tmpfs()) as name,
@@ -149,6 +150,7 @@ def run(
     told = figures(cases, bench.rounds)
     for case in told.values():
         console.print(table_of(case))
+    console.print("ratio: edgeproxy's ÷ the server's; below 1, edgeproxy is ahead")
     _write(options, {
         "versions": versions(contenders),
         "rounds": options.rounds,

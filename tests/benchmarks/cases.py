@@ -28,6 +28,7 @@ class Setup(StrEnum):
     LOG = "access log"
     TLS = "TLS"
     REDIS = "Redis tier"
+    UNCHANGED = "304 without Content-Length"
     CROWD = "room for 10,000 connections"
 
 
@@ -126,13 +127,6 @@ CASES = (
     ),
     Case("hit-10k", "hit, 10 KiB", "/hit/10240/one"),
     Case("hit-100k", "hit, 100 KiB", "/hit/102400/one"),
-    Case(
-        "not-modified",
-        "304, If-None-Match that matches",
-        "/tagged/1024/one",
-        status=304,
-        fields=(("If-None-Match", ETAG),),
-    ),
     Case("pass", "pass-through, 1 KiB", "/pass/1024/one", at_origin=1.0),
     Case("miss", "miss that stores, 1 KiB", "/hit/1024/unique", lua=_UNIQUE, at_origin=1.0),
     Case(
@@ -141,6 +135,14 @@ CASES = (
         "/hit/1024/one",
         connections=256,
         paced=True,
+    ),
+    Case(
+        "not-modified",
+        "304, If-None-Match that matches",
+        "/tagged/1024/one",
+        setup=Setup.UNCHANGED,
+        status=304,
+        fields=(("If-None-Match", ETAG),),
     ),
     Case("hit-1k-log", "hit, 1 KiB, access log on", "/hit/1024/one", setup=Setup.LOG),
     Case("hit-1k-tls", "hit, 1 KiB, over TLS", "/hit/1024/one", setup=Setup.TLS),

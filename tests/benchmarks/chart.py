@@ -35,7 +35,6 @@ def svg(cases: dict[str, Any], ours: str) -> str:
             parts += drawn
             top += height + _GAP
     height = max(top - _GAP + _MARGIN, 2 * _MARGIN)
-    # Of the reader's ground nothing is known but what the scheme says; without a scheme it is light.
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'

@@ -49,13 +49,13 @@ def ratios(ours: dict[str, Any], row: dict[str, Any]) -> dict[str, float]:
 
 
 def table_of(case: dict[str, Any]) -> Table:
-    """The medians of one case out of `figures`."""
+    """The medians of one case out of `figures`; a ratio is edgeproxy's figure ÷ that of the server."""
     servers: dict[str, dict[str, Any]] = case["servers"]
     percentiles = list(dict.fromkeys(name for row in servers.values() for name in row["latency"]))
     table = Table("server", title=case["title"], title_justify="left", min_width=60)
-    titles = ["CPU µs/req", "req/s", "edgeproxy ÷ it"]
+    titles = ["CPU µs/req", "req/s", "ratio"]
     if percentiles:
-        titles += [*(f"{name} ms" for name in percentiles), "p99: edgeproxy ÷ it"]
+        titles += [*(f"{name} ms" for name in percentiles), "p99 ratio"]
     for title in titles:
         table.add_column(title, justify="right")
     for name, row in servers.items():

@@ -96,16 +96,20 @@ class Bench:
         script = script_of(case, self.folder)
         for turn in range(rounds):
             for contender in [each for each in contenders if each.name in self._running]:
+                if time.monotonic() > self._deadline:
+                    self._void(f"{case.name}, from {contender.name} in round {turn + 1} on: the time is up")
+                    return
                 self._console.print(f"  {case.name}: round {turn + 1}, {contender.name}", style="dim")
                 try:
-                    if time.monotonic() > self._deadline:
-                        raise Void("the time is up")  # noqa: TRY301
                     measured = self._round(case, contender, self._running[contender.name], script)
                 except (Void, OSError) as error:
-                    self.void.append(f"{case.name}, {contender.name}, round {turn + 1}: {error}")
-                    self._console.print(f"  [red]void:[/red] {self.void[-1]}", soft_wrap=True)
+                    self._void(f"{case.name}, {contender.name}, round {turn + 1}: {error}")
                 else:
                     self.rounds.setdefault(case.name, {}).setdefault(contender.name, []).append(measured)
+
+    def _void(self, line: str) -> None:
+        self.void.append(line)
+        self._console.print(f"  [red]void:[/red] {line}", soft_wrap=True)
 
     def _round(self, case: Case, contender: Contender, runs: Runs, script: Path | None) -> Round:
         url = f"{'https' if runs.site.certificate else 'http'}://127.0.0.1:{runs.site.port}{case.path}"
@@ -114,20 +118,26 @@ class Bench:
         with contextlib.ExitStack() as stack:
             if case.idle:
                 stack.enter_context(idle_connections(case.idle, runs.site.port, case.path))
-            before = cpu_seconds(*runs.pids)
-            warm, _ = wrk(case, url, 1, script)  # pools filled, code paths seen
-            rate = warm / max(cpu_seconds(*runs.pids) - before, 0.01) / 2  # half of its capacity
+            wrk(case, url, 1, script)  # pools filled, code paths seen
+            rate = self._capacity(case, runs, url, script) / 2 if case.paced else 0.0
             counts = Counts(contender, runs.site, self._origin)
             spent = cpu_seconds(*runs.pids)
             latency: dict[str, float] = {}
             if case.paced:
-                latency = h2load(case, url, self._seconds + 2, rate, self.folder / "h2load.log")
-                requests, seconds = round(rate * (self._seconds + 2)), self._seconds + 2
+                seconds = self._seconds + 2  # its beginning and its end are not steady
+                latency = h2load(case, url, seconds, rate, self.folder / "h2load.log")
+                requests = round(rate * seconds)
             else:
                 requests, seconds = wrk(case, url, self._seconds, script)
             if contender.caches:
                 counts.check(case, requests)  # waits for the log, whose writing is work of this round
             return Round((cpu_seconds(*runs.pids) - spent) / requests * 1e6, requests / seconds, latency)
+
+    def _capacity(self, case: Case, runs: Runs, url: str, script: Path | None) -> float:
+        """Requests a second of CPU time: what its core could do, were the load not the narrower place."""
+        spent = cpu_seconds(*runs.pids)
+        requests, _ = wrk(case, url, 2, script)
+        return requests / max(cpu_seconds(*runs.pids) - spent, 0.01)
 
     def _check_answers(self, case: Case, contender: Contender, site: Site) -> None:
         """Compare with the origin's answers; every URL is asked for once, and so stored."""

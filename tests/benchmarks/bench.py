@@ -31,7 +31,8 @@ from tests.benchmarks.report import OURS, figures, table_of
 from tests.benchmarks.rounds import Bench
 from tests.benchmarks.surroundings import certificate, missing, redis
 
-TMPFS_NEEDED = 400 * 2**20  # bytes; nginx may take 256 MiB of it, an access log the rest
+TMPFS_NEEDED = 2**30  # bytes; nginx may take 256 MiB of it, Varnish 512 MiB for its log
+BUSY = 1.0  # load average before the run
 START = 3.0  # seconds that a server takes to start and to end
 AROUND = 3.0  # seconds that a round takes beyond its own length: to warm up, to check
 FILL = 0.0005  # seconds that one of the responses stored before a round takes
@@ -136,6 +137,9 @@ def run(
     """Measure, print and write; 1 where a round was void."""
     likely, limit = duration(cases, contenders, options.rounds, options.seconds)
     console.print(f"about {math.ceil(likely / 60)} min; no round begins after {math.ceil(limit / 60)} min")
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        console.print(f"[yellow]the machine is busy (load {load:.1f}): latencies mean little[/yellow]")
     origin = free_ports(1)
     with (
         tempfile.TemporaryDirectory(prefix="edgeproxy-bench-", dir=_tmpfs()) as name,
@@ -153,6 +157,7 @@ def run(
     console.print("ratio: edgeproxy's ÷ the server's; below 1, edgeproxy is ahead")
     _write(options, {
         "versions": versions(contenders),
+        "load_before": round(load, 2),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "cases": told,

@@ -6,7 +6,7 @@ Must not know how anything was measured.
 from typing import Any
 from xml.sax.saxutils import escape
 
-WIDTH, NAMES, FIGURES = 760, 150, 150  # of all, of the column of names, of that of figures behind the bars
+WIDTH, NAMES, FIGURES = 800, 150, 210  # of all, of the column of names, of that of figures behind the bars
 _BAR, _STEP, _TITLE, _GAP, _MARGIN = 14, 20, 26, 14, 12
 _STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #24292f; }
@@ -63,8 +63,12 @@ def _case(case: dict[str, Any], top: int, ours: str) -> tuple[list[str], int]:
         parts += [
             f'<text x="{_MARGIN}" y="{text}">{escape(name)}</text>',
             f'<rect class="{shade}" x="{NAMES}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="2"/>',
-            f'<text x="{NAMES + length + 6:.1f}" y="{text}">{value:.3g} {unit}'
+            f'<text x="{NAMES + length + 6:.1f}" y="{text}">{_figure(value)} {unit}'
             f'<tspan class="note" xml:space="preserve">{escape(note)}</tspan></text>',
         ]
         y += _STEP
     return parts, y - top
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -167,7 +167,9 @@ sub vcl_recv {{ unset req.http.Cookie; }}
     command = ["varnishd", "-F", "-j", "none", "-n", f"{site.folder}/varnish", "-a", f"127.0.0.1:{site.port}"]
     # An idle connection lives for 5 s by default, here for as long as with the others.
     idle = ["-p", "timeout_idle=75"] if site.setup is Setup.CROWD else []
-    return [*command, "-f", str(config), "-s", "malloc,256m", "-p", "thread_pools=1", *idle]
+    # varnishncsa loses lines where the ring that it reads, 80 MiB by default, is written faster.
+    ring = ["-p", "vsl_space=512M"] if site.setup is Setup.LOG else []
+    return [*command, "-f", str(config), "-s", "malloc,256m", "-p", "thread_pools=1", *idle, *ring]
 
 
 def _varnishncsa(site: Site) -> list[str] | None:

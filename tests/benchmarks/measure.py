@@ -129,7 +129,7 @@ def counted(metrics: str, name: str, *labels: str) -> int:
     return int(sum(float(each[2]) for each in found if all(label in each[1] for label in labels)))
 
 
-def settled_lines(log: Path, timeout: float = 6.0) -> int:
+def settled_lines(log: Path, timeout: float = 20.0) -> int:
     """Lines in an access log once nothing was added to it for longer than any server buffers."""
     size, still = -1, 0.0
     while still < 1.25 and timeout > 0:

@@ -52,7 +52,8 @@ def table_of(case: dict[str, Any]) -> Table:
     """The medians of one case out of `figures`; a ratio is edgeproxy's figure ÷ that of the server."""
     servers: dict[str, dict[str, Any]] = case["servers"]
     percentiles = list(dict.fromkeys(name for row in servers.values() for name in row["latency"]))
-    table = Table("server", title=case["title"], title_justify="left", min_width=60)
+    table = Table(title=case["title"], title_justify="left", min_width=60)
+    table.add_column("server", no_wrap=True, min_width=9)
     titles = ["CPU µs/req", "req/s", "ratio"]
     if percentiles:
         titles += [*(f"{name} ms" for name in percentiles), "p99 ratio"]

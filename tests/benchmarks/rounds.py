@@ -129,9 +129,11 @@ class Bench:
                 requests = round(rate * seconds)
             else:
                 requests, seconds = wrk(case, url, self._seconds, script)
+            counts.settle()  # what is still being written to the log is work of this round
+            spent = cpu_seconds(*runs.pids) - spent
             if contender.caches:
-                counts.check(case, requests)  # waits for the log, whose writing is work of this round
-            return Round((cpu_seconds(*runs.pids) - spent) / requests * 1e6, requests / seconds, latency)
+                counts.check(case, requests)
+            return Round(spent / requests * 1e6, requests / seconds, latency)
 
     def _capacity(self, case: Case, runs: Runs, url: str, script: Path | None) -> float:
         """Requests a second of CPU time: what its core could do, were the load not the narrower place."""
@@ -164,11 +166,17 @@ class Counts:
         if self._log is not None:
             settled_lines(self._log)
             os.truncate(self._log, 0)
+        self._lines = 0
         self._reached = self._at_origin()
         self._metrics = self._scrape()
 
     def __repr__(self) -> str:
         return f"<Counts of {self._contender.name}>"
+
+    def settle(self) -> None:
+        """Wait until the access log, where there is one, has what it will have."""
+        if self._log is not None:
+            self._lines = settled_lines(self._log)
 
     def check(self, case: Case, requests: int) -> None:
         """Raises Void where someone counted otherwise."""
@@ -177,10 +185,8 @@ class Counts:
         reached = self._at_origin() - self._reached
         if abs(reached - case.at_origin * requests) > slack:
             raise Void(f"{reached} of {requests} requests reached the origin")
-        if self._log is not None:
-            lines = settled_lines(self._log)
-            if abs(lines - requests) > slack:
-                raise Void(f"{lines} lines in the access log of {requests} requests")
+        if self._log is not None and abs(self._lines - requests) > slack:
+            raise Void(f"{self._lines} lines in the access log of {requests} requests")
         if self._contender.has_metrics:
             self._check_metrics(case, requests, slack)
 

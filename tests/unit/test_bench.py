@@ -338,3 +338,18 @@ def test_a_chart_has_a_bar_for_each_server_within_its_bounds_and_colours_for_bot
     assert "prefers-color-scheme: dark" in text
     assert "nginx &amp; co" in text
     assert ElementTree.fromstring(svg({}, "edgeproxy")).findall(f"{space}rect") == []
+
+
+def test_what_a_machine_does_not_allow_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> str:
+        raise ValueError("not allowed")
+
+    def none() -> str:
+        raise RuntimeError("no redis-server")
+
+    monkeypatch.setattr(surroundings.resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(surroundings.resource, "setrlimit", refuse)
+    monkeypatch.setattr(surroundings, "find_redis_server", none)
+    assert "the hard limit is 4,096): raise it by ulimit" in (surroundings.missing(Setup.CROWD) or "")
+    assert "apt install redis-server" in (surroundings.missing(Setup.REDIS) or "")
+    assert surroundings.missing(Setup.PLAIN) is None

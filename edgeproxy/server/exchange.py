@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edgeproxy.server.protocol import ClientConnection
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+JOIN_BELOW = 16 * 1024
+"""Bytes up to which pieces are joined for one write rather than gathered."""
 _BODILESS = frozenset((b"GET", b"HEAD"))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
@@ -41,6 +43,7 @@ class Exchange:
         "_connection",
         "_left",
         "_no_body",
+        "_unsent",
         "body",
         "client",
         "close_after",
@@ -79,6 +82,7 @@ class Exchange:
         self._chunked = False
         self._no_body = False
         self._left: int | None = None
+        self._unsent = b""
         # flow
         self.gone = False
         self.done = done
@@ -131,7 +135,23 @@ class Exchange:
             lines.append((b"Connection", b"close"))
         elif minor == 0:
             lines.append((b"Connection", b"keep-alive"))
-        self._connection.write(response_head_bytes(status, reason, lines))
+        # It waits for the first of the body that may follow at once: two writes cost twice one.
+        self._unsent = response_head_bytes(status, reason, lines)
+        if not self._no_body:
+            self.done.get_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Send a head that nothing has followed yet."""
+        if self._unsent and not self.gone:
+            self._send()
+
+    def _send(self, *pieces: bytes | memoryview) -> None:
+        if self._unsent:
+            pieces, self._unsent = (self._unsent, *pieces), b""
+        if sum(map(len, pieces)) <= JOIN_BELOW:
+            self._connection.write(b"".join(pieces))
+        else:
+            self._connection.write_many(pieces)
 
     def _early(self) -> bool:
         """Whether this response overtakes its request so far that the connection has to end."""
@@ -148,13 +168,22 @@ class Exchange:
         if self._left is not None and len(data) > self._left:
             data = data[: self._left]  # beyond it, a client would read the next response
             self.close_after = True
+            if not data:
+                return
         self.sent += len(data)
         if self._chunked:
-            self._connection.write_many((chunk_prefix(len(data)), data, b"\r\n"))
-        else:
-            if self._left is not None:
-                self._left -= len(data)
+            self._send(chunk_prefix(len(data)), data, b"\r\n")
+            return
+        if self._left is not None:
+            self._left -= len(data)
+        head = self._unsent
+        if not head:
             self._connection.write(data)
+        elif len(data) <= JOIN_BELOW:
+            self._unsent = b""
+            self._connection.write(head + data)
+        else:
+            self._send(data)
 
     def end(self, trailers: Fields | None = None) -> None:
         """The body is complete; anything but the announced length cuts the connection instead."""
@@ -164,13 +193,16 @@ class Exchange:
             self.abort()
             return
         if self._chunked:
-            self._connection.write(encode_last(trailers) if trailers else LAST_CHUNK)
+            self._send(encode_last(trailers) if trailers else LAST_CHUNK)
+        elif self._unsent:
+            self._send()
         self.on_writable = self.on_gone = nothing  # let the reader go: no cycle is left for the collector
         self.done.set_result(None)
         self._connection.exchange_ended(self)
 
     def abort(self) -> None:
         """Cut the connection: the client must not take what it has for the whole."""
+        self._flush()
         if not self.done.done():
             self.done.set_result(None)
         self._connection.abort()

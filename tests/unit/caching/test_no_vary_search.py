@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.caching.no_vary_search import EXACT, SearchVariance, search_variance
+from edgeproxy.caching.no_vary_search import EXACT, LONGEST, SearchVariance, search_variance
 from edgeproxy.wire.fields import Fields
 
 from .values import lines
@@ -232,3 +232,9 @@ def test_no_value_is_refused(value: bytes) -> None:
     rule = search_variance(Fields([(b"No-Vary-Search", value)]))
     assert not (rule.ignored and rule.only is not None)
     rule.canonical(b"a=1")
+
+
+def test_a_field_too_long_to_be_meant_is_not_read() -> None:
+    names = " ".join(f'"{number}"' for number in range(1000))
+    assert len(names) > LONGEST
+    assert search_variance(lines(f"No-Vary-Search: params=({names})")) is EXACT

@@ -22,7 +22,7 @@ from edgeproxy.edge.esi.assemble import Assembler
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.inner import Inners
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
-from edgeproxy.edge.lookup import NOTHING, Lookup
+from edgeproxy.edge.lookup import NOTHING, Found, Lookup
 from edgeproxy.edge.outgoing import CONDITIONALS, end_to_end, hops_left, upgrade_of
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.refreshes import Refreshes
@@ -169,20 +169,11 @@ class Cycle:
 
     async def _cached(self, request: Request) -> None:
         head, route = request.head, request.route
-        found = NOTHING
-        if head.method in (b"GET", b"HEAD"):
-            found = self._lookup.find(request.key, head, route.policy)
-            if found.stored is None and self._lookup.shared is not None:
-                vain = self._forwarder.vain(request.key)
-                if not vain:
-                    found = await self._lookup.in_shared(request.key, head, route.policy, found)
-        if route.policy.compress:
-            found = self._compression.basis(head, found)
-        request.found = found
-        if self._slices_it(request):
+        request.found = await self._found(request)
+        if self._slices.takes(request):
             if await self._slices.serve(request):
                 return
-            request.found = self._lookup.find(request.key, head, route.policy)  # a purge may have come since
+            request.found = await self._found(request)  # a purge may have come while slices were tried
         decision = self._decide(request, route.policy)
         forced = isinstance(decision, Validate) and decision.fwd is Fwd.REQUEST
         if forced and not self._refreshes.allows(route, self._clock.monotonic()):
@@ -213,13 +204,16 @@ class Cycle:
             case _:
                 assert_never(decision)
 
-    @staticmethod
-    def _slices_it(request: Request) -> bool:
-        """Whether it is to be put together of slices: unless the whole is stored, being small enough."""
-        if not request.route.policy.slice_size or request.sliced or request.head.method != b"GET":
-            return False
-        stored = request.found.stored
-        return stored is None or stored.status == 206
+    async def _found(self, request: Request) -> Found:
+        """What the tiers hold for it."""
+        head, policy = request.head, request.route.policy
+        if head.method not in (b"GET", b"HEAD"):
+            return NOTHING
+        found = self._lookup.find(request.key, head, policy)
+        shared = self._lookup.shared is not None and not self._forwarder.vain(request.key)
+        if found.stored is None and shared:
+            found = await self._lookup.in_shared(request.key, head, policy, found)
+        return self._compression.basis(head, found) if policy.compress else found
 
     def _decide(self, request: Request, policy: CachePolicy) -> decide.OnRequest:
         found = request.found

@@ -89,10 +89,16 @@ class Slices:
     def __repr__(self) -> str:
         return f"<Slices {self.inners!r}>"
 
+    def takes(self, request: Request) -> bool:
+        """Whether to put the answer together of slices: unless the whole is stored, being small enough."""
+        if not request.route.policy.slice_size or request.sliced or request.head.method != b"GET":
+            return False
+        stored = request.found.stored
+        whole = stored is not None and stored.status != 206
+        return not whole and not self._whole.holds(request.key, self._clock.monotonic())
+
     async def serve(self, request: Request) -> bool:
         """Answer a GET; False, and nothing done, where this origin does not do slices of it."""
-        if self._whole.holds(request.key, self._clock.monotonic()):
-            return False
         size = request.route.policy.slice_size
         first = self._ask(request, first_wanted(request.head, size))
         try:
@@ -176,7 +182,7 @@ class Slices:
         hit = first.note.outcome in FROM_CACHE
         if {hit, *(age is not None for age in ages)} == {True, False}:
             request.note.outcome = Outcome.MISS
-            fields = self._restated(request, fields)
+            fields = self._restated(request, first, fields)
         fields = _as_old_as(fields, max((age for age in ages if age is not None), default=0.0))
         size = sum(len(item) if isinstance(item, bytes) else item.stop - item.start for item in layout)
         out.start(status, reason, fields, size)
@@ -192,9 +198,9 @@ class Slices:
         return [self._age_of(slice_key(request.key, at, size), now) for at in indexes if at != first.index]
 
     @staticmethod
-    def _restated(request: Request, fields: Fields) -> Fields:
+    def _restated(request: Request, first: Slice, fields: Fields) -> Fields:
         """The fields with this cache's member of Cache-Status for all slices, not for the first alone."""
-        how = How(fwd=Fwd.PARTIAL, stored=True, detail=Reason.PART_STORED)
+        how = How(fwd=Fwd.PARTIAL, stored=first.note.stored, detail=Reason.PART_STORED)
         status = request.plan.deliver.cache_status(how, request.route.policy, request.key)
         lines = list(fields)
         at = max(index for index, line in enumerate(lines) if line[0] == CACHE_STATUS)

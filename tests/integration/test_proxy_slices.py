@@ -6,7 +6,7 @@ import pytest
 
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
 from tests.integration.raw_origins import origin, until
-from tests.integration.shop_origin import StandingClock, caching, field
+from tests.integration.shop_origin import StandingClock, caching, count, field
 from tests.integration.test_proxy_parts import Ranges
 from tests.plane import Answer, Proxy, plane, request
 
@@ -246,3 +246,19 @@ async def test_it_is_as_old_as_its_oldest_slice_and_says_what_was_here() -> None
         assert partial.cache_status == b"edgeproxy; fwd=partial; stored"
         whole = await proxy.get("/a")
         assert (whole.get("age"), whole.cache_status) == (b"90", b"edgeproxy; hit; ttl=600")
+
+
+async def test_what_is_not_sliced_is_looked_up_once() -> None:
+    book = book_of(tag=None)
+    async with origin(book) as raw, plane(SLICED, StandingClock(), o=raw.url) as proxy:
+        await proxy.get("/a")
+        before = count(proxy, "edgeproxy_tier_requests_total", "memory", "hit")
+        await part(proxy, "0-1")
+        assert count(proxy, "edgeproxy_tier_requests_total", "memory", "hit") == before + 1
+
+
+async def test_a_mixture_is_not_said_to_be_stored_where_its_first_slice_was_a_hit() -> None:
+    book = book_of()
+    async with origin(book) as raw, plane(SLICED, StandingClock(), o=raw.url) as proxy:
+        await part(proxy, "0-1")
+        assert (await proxy.get("/a")).cache_status == b"edgeproxy; fwd=partial"

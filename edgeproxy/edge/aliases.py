@@ -55,9 +55,10 @@ class Aliases:
                 bounded.popitem(last=False)
         self._learnt += 1
         if self._learnt >= MOST:
-            while len(self) > MOST // 2 and len(self._paths) > 1:
-                self._paths.popitem(last=False)
             self._learnt = len(self)
+            while self._learnt > MOST // 2 and len(self._paths) > 1:
+                _, oldest = self._paths.popitem(last=False)
+                self._learnt -= sum(map(len, oldest.values()))
 
     def of(self, key: bytes) -> Iterator[tuple[bytes, SearchVariance]]:
         """The keys under which an answer for `key` may be stored, the rule learnt last first."""

@@ -1,10 +1,19 @@
 """Which queries share a stored response, and how much of that is remembered."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeproxy.caching.no_vary_search import SearchVariance
-from edgeproxy.edge.aliases import MOST_PATHS, MOST_QUERIES, MOST_RULES, Aliases
+from edgeproxy.edge.aliases import (
+    LONGEST,
+    MOST,
+    MOST_PARAMETERS,
+    MOST_PATHS,
+    MOST_QUERIES,
+    MOST_RULES,
+    Aliases,
+)
 
 UNORDERED = SearchVariance(ordered=False)
 
@@ -117,3 +126,23 @@ def test_whatever_is_found_is_equal_by_the_rule_it_is_found_by(stored: list[byte
     for other, rule in aliases.of(b"/p?" + query):
         assert other != b"/p?" + query
         assert rule.canonical(other.partition(b"?")[2]) == rule.canonical(query)
+
+
+def test_all_together_are_bounded_and_the_oldest_paths_go() -> None:
+    aliases = Aliases()
+    for number in range(MOST // 4):
+        for query in range(5):
+            aliases.learn(b"/%d?x=%d" % (number, query), ignoring("u"))
+    assert MOST // 2 <= len(aliases) <= MOST
+    assert keys(aliases, b"/%d?x=1&u=2" % (MOST // 4 - 1)) == [b"/%d?x=1" % (MOST // 4 - 1)]
+    assert keys(aliases, b"/0?x=1&u=2") == []
+
+
+@pytest.mark.parametrize("query", [b"u=1" + b"&u" * MOST_PARAMETERS, b"u=" + b"x" * LONGEST])
+def test_what_would_cost_too_much_to_compare_has_no_alias(query: bytes) -> None:
+    aliases = Aliases()
+    aliases.learn(b"/p?" + query, ignoring("u"))
+    assert not aliases
+    aliases.learn(b"/p", ignoring("u"))
+    assert keys(aliases, b"/p?" + query) == []
+    assert keys(aliases, b"/p?u=1") == [b"/p"]

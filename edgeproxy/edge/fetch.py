@@ -189,12 +189,10 @@ class Fetcher:
         others = tuple(other for other in job.others if not self.purged(other))
         if not job.store and job.validated is None:
             decision = Relay(job.why)
-        elif head.status in (304, 206) and (validated, completes, others) != (
-            job.validated,
-            job.completes,
-            job.others,
-        ):
+        elif head.status == 304 and (validated is not job.validated or len(others) < len(job.others)):
             decision = Again(Reason.PURGED)  # what it speaks of is gone
+        elif head.status == 206 and completes is not job.completes:
+            decision = Again(Reason.PURGED)  # what it would complete is gone
         else:
             decision = decide.on_response(
                 job.request,

@@ -3,6 +3,7 @@
 Must not know how ranges are asked for (`ranges`) or written. RFC 9111 §3.3, §3.4.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from edgeproxy.caching.content_range import Part, announced_part
@@ -54,8 +55,8 @@ def combined(old: StoredResponse, new: StoredResponse) -> StoredResponse:
         return new
     if had.start > got.stop or got.start > had.stop or not same_representation(old.fields, new.fields):
         return new
-    before = _cut(old.body, 0, got.start - had.start)
-    after = _cut(old.body, got.stop - had.start, had.stop - had.start)
+    before = map(bytes, cut(old.body, 0, got.start - had.start))
+    after = map(bytes, cut(old.body, got.stop - had.start, had.stop - had.start))
     part = Part(min(had.start, got.start), max(had.stop, got.stop), got.size)
     made = replace(
         new,
@@ -116,13 +117,11 @@ def _as_part(stored: StoredResponse, part: Part) -> StoredResponse:
     return replace(stored, fields=fields)
 
 
-def _cut(segments: tuple[bytes, ...], start: int, stop: int) -> tuple[bytes, ...]:
-    """The bytes from `start` up to `stop` of a body in segments; none where `start` is not below."""
-    cut: list[bytes] = []
+def cut(segments: Iterable[bytes], start: int, stop: int) -> Iterator[memoryview]:
+    """The bytes from `start` up to `stop` of a body in segments, without a copy; none if not in order."""
     at = 0
     for segment in segments:
         end = at + len(segment)
         if end > start and at < stop:
-            cut.append(segment[max(0, start - at) : stop - at])
+            yield memoryview(segment)[max(0, start - at) : stop - at]
         at = end
-    return tuple(cut)

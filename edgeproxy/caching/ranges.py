@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgeproxy.caching.parts import part_of
+from edgeproxy.caching.parts import cut, part_of
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.caching.validation import entity_tag
 from edgeproxy.wire.dates import parse_date
@@ -122,12 +122,8 @@ def if_range_holds(request: RequestHead, stored: StoredResponse, now: float | No
 def slice_body(stored: StoredResponse, wanted: ByteRange) -> Iterator[memoryview]:
     """The bytes of that range of the representation, without a copy."""
     part = part_of(stored)
-    at = 0 if part is None else part.start
-    for segment in stored.body:
-        end = at + len(segment)
-        if end > wanted.start and at < wanted.stop:
-            yield memoryview(segment)[max(0, wanted.start - at) : wanted.stop - at]
-        at = end
+    first = 0 if part is None else part.start
+    return cut(stored.body, wanted.start - first, wanted.stop - first)
 
 
 def size_of(stored: StoredResponse) -> int:

@@ -95,7 +95,7 @@ def _editions(pins: Pins) -> Iterable[str]:
     yield f"{excused} of those that do not pass contradict an RFC, see below.\n"
     if pins.current:
         now = pins.current
-        yield f"Current edition, its repository at `{now['commit']}`, put in place by hand (`--package`):\n"
+        yield f"Current edition, {now['source']}:\n"
         ours = (
             "**edgeproxy**",
             *(f"**{now[kind][0]}** of {now[kind][1]}" for kind in ("required", "optimal")),

@@ -224,8 +224,6 @@ class Forwarder:
     async def _lead(
         self, request: Request, validated: StoredResponse | None, variant: bytes | None, collapses: bool
     ) -> None:
-        if validated is not None and self.fetcher.purged(validated):  # while it waited for others
-            validated, request.found = None, NOTHING
         aid = self._aid(request, validated)
         fill = self._begin(request, validated, aid, (request.key, variant) if collapses else None)
         outgoing = self._shared_request(request, validated, aid=aid)

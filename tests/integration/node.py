@@ -45,7 +45,9 @@ class Answer(NamedTuple):
 
 
 class Origin:
-    """An HTTP origin: `/NAME?age=60&tag=T&gate=1&status=S`; counts what it was asked.
+    """An HTTP origin: `/NAME?age=60&tag=T&gate=1&status=S&own=1`; counts what it was asked.
+
+    With `own`, an answer says that it is what its URL holds (Content-Location).
 
     With `gate`, an answer waits until `open_gate`; `arrived` counts those that wait.
     """
@@ -74,6 +76,8 @@ class Origin:
                 body = f"{self.command} {self.path} {origin.asked[self.path]}".encode()
                 self.send_response(status)
                 self.send_header("Cache-Control", f"max-age={query.get('age', '60')}")
+                if "own" in query:
+                    self.send_header("Content-Location", self.path)
                 if "tag" in query:
                     self.send_header("Cache-Tag", query["tag"])
                 self.send_header("Content-Length", str(len(body)))

@@ -235,6 +235,15 @@ def test_explain_says_what_it_does_not_understand(node, query):
     assert is_problem(answer, answer.status)
 
 
+def test_an_answer_to_post_outlives_the_purge_that_it_caused_and_no_other(node):
+    path = "/posted?own=1"
+    posted = node.get(path, method="POST")
+    node.get("/another", method="POST")
+    eventually(lambda: node.get(path).body == posted.body, "a worker has it", within=10)
+    node.admin("POST", "/purge", {"urls": [f"http://shop.example{path}"]})
+    assert all(node.get(path).body != posted.body for _ in range(12))
+
+
 def test_unknown_paths_and_methods(node):
     assert is_problem(node.admin("GET", "/nothing"), 404)
     answer = node.admin("GET", "/purge")

@@ -119,6 +119,20 @@ async def test_a_purge_while_a_validation_is_under_way_takes_what_it_is_about() 
             proxy.purges.apply(PurgeRule(PurgeKind.EVERYTHING))
 
 
+async def test_what_was_purged_is_not_served_for_an_origin_that_fails() -> None:
+    book = Shop("Cache-Control: max-age=60, stale-if-error=600", 'ETag: "v1"', body=b"old")
+    async with origin(book) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+        await proxy.get("/a")
+        await proxy.advance(61)
+        book.gate.clear()
+        asking = asyncio.create_task(proxy.get("/a"))
+        await until(lambda: book.waiting == 1)
+        proxy.purges.apply(PurgeRule(PurgeKind.URL, b"shop.test/a"))
+        book.raw = b"nonsense\r\n\r\n"
+        book.gate.set()
+        assert (await asking).status == 502
+
+
 async def test_fills_are_gone_once_they_are_served() -> None:
     book = Shop(FRESH, body=b"x" * 100_000)
     async with origin(book) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:

@@ -57,6 +57,8 @@ async def test_the_assembled_answer_is_not_to_be_reused(site: Site, proxy: Proxy
         "Expires: Mon, 01 Jan 2035 00:00:00 GMT",
         'Surrogate-Control: content="ESI/1.0"',
         "CDN-Cache-Control: max-age=70",
+        "Cloudflare-CDN-Cache-Control: max-age=70",
+        "X-Accel-Expires: 70",
         "Accept-Ranges: bytes",
         "Content-MD5: x",
         "Digest: x",
@@ -69,7 +71,7 @@ async def test_the_assembled_answer_is_not_to_be_reused(site: Site, proxy: Proxy
         assert (answer.get("x-kept"), answer.get("via")) == (b"yes", b"1.1 edgeproxy")
         for name in (
             "etag", "last-modified", "expires", "surrogate-control", "cdn-cache-control", "accept-ranges",
-            "content-md5", "digest", "content-length",
+            "content-md5", "digest", "content-length", "cloudflare-cdn-cache-control", "x-accel-expires",
         ):  # fmt: skip
             assert answer.get(name) is None, name
     assert (answer.get("age"), answer.cache_status) == (b"0", b"edgeproxy; hit; ttl=70")

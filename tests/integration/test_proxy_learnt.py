@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from edgeproxy.config.load import load_text
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
 from tests.integration.raw_origins import origin, until
 from tests.integration.shop_origin import Shop, StandingClock, caching
@@ -104,6 +105,16 @@ async def test_no_vary_search_can_be_switched_off() -> None:
     text = caching("no_vary_search: false")
     async with origin(book) as raw, plane(text, StandingClock(), o=raw.url) as proxy:
         await proxy.get("/a?x=1")
+        await proxy.get("/a?x=2")
+        assert book.count == 2
+
+
+async def test_a_reload_that_switches_it_off_holds_for_what_was_learnt() -> None:
+    book = Shop("Cache-Control: max-age=60", "No-Vary-Search: params")
+    async with origin(book) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+        await proxy.get("/a?x=1")
+        config = load_text(caching("no_vary_search: false"), {"o": raw.url})
+        proxy.plane.switch(proxy.plane.prepare(config))
         await proxy.get("/a?x=2")
         assert book.count == 2
 

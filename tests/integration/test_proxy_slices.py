@@ -262,3 +262,15 @@ async def test_a_mixture_is_not_said_to_be_stored_where_its_first_slice_was_a_hi
     async with origin(book) as raw, plane(SLICED, StandingClock(), o=raw.url) as proxy:
         await part(proxy, "0-1")
         assert (await proxy.get("/a")).cache_status == b"edgeproxy; fwd=partial"
+
+
+async def test_the_slices_of_other_variants_are_still_counted_when_one_goes() -> None:
+    book = book_of("Vary: Accept-Language")
+    async with origin(book) as raw, plane(SLICED, StandingClock(), o=raw.url) as proxy:
+        for language in ("de", "en"):
+            await part(proxy, "0-1", **{"Accept-Language": language})
+        memory = proxy.plane._memory
+        primary = memory.get(b"http://shop.test/a\n0/4096")
+        assert primary is not None
+        memory.remove_variant(primary.key, next(iter(primary.variants)))
+        assert len(await proxy.plane.remove([b"http://shop.test/a"])) == 1

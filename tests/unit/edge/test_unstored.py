@@ -5,7 +5,7 @@ from typing import Any, cast
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.edge.fill import FillFor
-from edgeproxy.edge.unstored import LONGEST_KEY, LONGEST_VALUE, MOST_LINES, UnstoredAnswers
+from edgeproxy.edge.unstored import LONGEST_KEY, LONGEST_VALUE, MOST_LINES, NOTE_EVERY, UnstoredAnswers
 from edgeproxy.wire.fields import Fields
 from edgeproxy.wire.heads import RequestHead, ResponseHead
 from edgeproxy.wire.target import parse_uri
@@ -67,3 +67,19 @@ def test_only_answers_to_get_are_remembered() -> None:
     memory = UnstoredAnswers()
     note(memory, Job(b"a", method=b"HEAD"))
     assert len(memory) == 0
+
+
+def test_the_same_of_a_key_is_noted_now_and_then_and_news_at_once() -> None:
+    memory = UnstoredAnswers()
+    job = cast("FillFor", cast("Any", Job(b"k")))
+    head = ResponseHead(200, b"OK", 1, Fields())
+    for time, reason, noted in (
+        (7.0, Reason.PRIVATE, 7.0),
+        (7.0 + NOTE_EVERY - 0.1, Reason.PRIVATE, 7.0),
+        (7.0 + NOTE_EVERY, Reason.PRIVATE, 7.0 + NOTE_EVERY),
+        (7.1 + NOTE_EVERY, Reason.NO_STORE, 7.1 + NOTE_EVERY),
+    ):
+        memory.note(job, head, reason, time)
+        last = memory.last(b"k")
+        assert last is not None
+        assert last.time == noted

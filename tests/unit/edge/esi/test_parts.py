@@ -68,3 +68,12 @@ async def test_one_that_is_dropped_gives_nothing_more() -> None:
     with pytest.raises(ClientGone):
         await parts.next()
     assert repr(parts) == "<Parts 0 size=0 end=ClientGone('left')>"
+
+
+async def test_thousands_of_fragments_that_are_too_many_take_no_places() -> None:
+    parts = made()  # no fragment is left to this page
+    parts.put(b'<esi:include src="/f" onerror="continue"/>' * 5000)
+    assert parts.size == 0
+    parts.put(b'<esi:include src="/f"/>')  # this one fails the page, where it stands
+    parts.end()
+    assert [type(part) for part in await rest(parts)] == [Slot]

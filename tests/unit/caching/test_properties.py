@@ -298,9 +298,11 @@ def has_a_use(response: StoredResponse, policy: CachePolicy) -> bool:
 def test_s3_what_is_stored_can_be_of_use(
     request: RequestHead, head: ResponseHead, policy: CachePolicy
 ) -> None:
-    """But for what is as old as its lifetime when it comes: storing looks at the lifetime alone."""
+    """But for what has outlived its lifetime and windows when it comes: storing does not look at its age."""
     if storable(request, head, policy, T0) is not None:
         return
     response = stored(head, request=request, policy=policy)
-    lifetime = freshness_lifetime(response, policy).seconds
-    assert has_a_use(response, policy) or 0 < lifetime <= current_age(response, T0)
+    directives = binding(response.fields, policy).directives
+    windows = (directives.delta(b"stale-while-revalidate") or 0, directives.delta(b"stale-if-error") or 0)
+    span = freshness_lifetime(response, policy).seconds + max(windows)
+    assert has_a_use(response, policy) or 0 < span <= current_age(response, T0)

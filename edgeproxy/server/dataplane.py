@@ -29,6 +29,7 @@ from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.doors import Doors
 from edgeproxy.server.exchange import Exchange
 from edgeproxy.server.gauges import Gauges
+from edgeproxy.server.hit_log import HitLog
 from edgeproxy.server.limits import client_limits
 from edgeproxy.server.listening import Listening
 from edgeproxy.server.plans import Prepared, Upstreams, make_plan
@@ -134,6 +135,9 @@ class DataPlane:
             for scheme in (b"http", b"https")
             for trusted in (False, True)
         }
+        hits = None
+        if access_log is not None:
+            hits = HitLog(access_log, clock, budget=heads // 2, reserve=self._memory.reserve)
         refusals = Refusals(self._ledger, access_log, clock, self._plan.heads)
         self._listenings = {
             scheme: Listening(
@@ -144,7 +148,7 @@ class DataPlane:
                 serve=self.serve,
                 refusal=refusals.answer,
                 refused=refusals.note,
-                hit=refusals.hit if access_log is not None else None,
+                hits=hits.of if hits is not None else None,
                 identify=identify,
                 trusted=_networks(config),
                 loop=loop,

@@ -51,7 +51,7 @@ class Listening:
         serve: Callable[["Exchange"], "asyncio.Task[None]"],
         refusal: Callable[[BadRequest], bytes],
         refused: Callable[["ClientConnection", BadRequest], None],
-        hit: Callable[["ClientConnection", bytes, Hot], None] | None,
+        hits: Callable[[bytes, Answers], Callable[[bytes], None]] | None,
         identify: Callable[[Client, bytes], Client],
         trusted: tuple[Network, ...],
         loop: asyncio.AbstractEventLoop,
@@ -65,7 +65,7 @@ class Listening:
         self.serve = serve
         self.refusal = refusal
         self.refused = refused
-        self.hit = hit
+        self.hits = hits
         self.identify = identify
         self.loop = loop
         self.clock = clock.monotonic

@@ -43,6 +43,7 @@ class ClientConnection(asyncio.Protocol):
         "_held",
         "_intake",
         "_listening",
+        "_note_hit",
         "_transport",
         "_turn",
         "active",
@@ -59,6 +60,7 @@ class ClientConnection(asyncio.Protocol):
         self._listening = listening
         self._fast = listening.fast
         self._answer: Callable[[bytes], bytes | tuple[bytes, ...] | None] = self._fast.answer
+        self._note_hit: Callable[[bytes], None] | None = None
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.peer = b""
         self.phase = Phase.FRESH
@@ -91,6 +93,8 @@ class ClientConnection(asyncio.Protocol):
         if listening.trusts(self.peer):
             self._fast = listening.fast_trusted
             self._answer = self._fast.answer
+        if listening.hits is not None:
+            self._note_hit = listening.hits(self.peer, self._fast)
         refusal = listening.admit(self)
         if refusal is not None:
             self._refuse(refusal)
@@ -131,7 +135,7 @@ class ClientConnection(asyncio.Protocol):
                 transport = self._transport
                 transport.write(answer) if isinstance(answer, bytes) else transport.writelines(answer)
                 self.phase = _IDLE
-                if self._listening.hit is not None:
+                if self._note_hit is not None:
                     self._note_hit(data)
                 return
         self._receive(data, tried)
@@ -205,7 +209,7 @@ class ClientConnection(asyncio.Protocol):
         if answer is not None:
             self.phase = Phase.IDLE
             self.write(answer) if isinstance(answer, bytes) else self.write_many(answer)
-            if listening.hit is not None:
+            if self._note_hit is not None:
                 self._note_hit(data)
             return
         client = self._client_of(data)
@@ -219,11 +223,6 @@ class ClientConnection(asyncio.Protocol):
             if self._intake:
                 self._intake.add(body.feed(self._intake.all()))
         exchange.task = listening.serve(exchange)
-
-    def _note_hit(self, head: bytes) -> None:
-        hot = self._fast.last
-        if hot is not None and self._listening.hit is not None:
-            self._listening.hit(self, head, hot)
 
     def _client_of(self, data: bytes) -> Client:
         if self._client is None:

@@ -1,20 +1,15 @@
-"""Answers to what never became an exchange, and log lines for what the fast path answered.
+"""Answers to what never became an exchange.
 
 Must not know routes.
 """
 
-import re
-
 from edgeproxy.clock import Clock
 from edgeproxy.edge.heads import Heads, reason_of
-from edgeproxy.edge.hot import Hot
 from edgeproxy.edge.ledger import NO_ROUTE, Ledger, Outcome
 from edgeproxy.errors import BadRequest
 from edgeproxy.server.protocol import ClientConnection
 from edgeproxy.telemetry.access_log import AccessLog, Record
 from edgeproxy.wire.serialise import response_head_bytes
-
-_LOGGED = re.compile(rb"\r\n(host|user-agent|referer|x-request-id):[ \t]*([^\r]*)", re.IGNORECASE)
 
 
 class Refusals:
@@ -51,28 +46,3 @@ class Refusals:
                     reason=str(error),
                 )
             )
-
-    def hit(self, connection: ClientConnection, head: bytes, hot: Hot) -> None:
-        """Log a hit of the fast path."""
-        if self._log is None:
-            return
-        method, _, rest = head.partition(b" ")
-        fields = {name.lower(): value for name, value in _LOGGED.findall(head)}
-        self._log.add(
-            Record(
-                time=self._clock.wall(),
-                client=connection.peer,
-                method=method,
-                host=fields.get(b"host", b"").lower(),
-                path=rest.partition(b" ")[0],
-                status=hot.status,
-                bytes=hot.sent,
-                duration=0.0,
-                route=hot.route,
-                outcome=Outcome.HIT.value,
-                request_id=fields.get(b"x-request-id", b""),
-                referer=fields.get(b"referer", b""),
-                user_agent=fields.get(b"user-agent", b""),
-                reason="fresh",
-            )
-        )

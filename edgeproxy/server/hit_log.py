@@ -4,8 +4,9 @@ Must not know how lines are written. Of a line only the time is new with each hi
 is called is formatted once a connection, the rest once a head and answer.
 """
 
-import re
 from collections.abc import Callable
+
+import msgspec
 
 from edgeproxy.clock import Clock
 from edgeproxy.edge.hot import Hot
@@ -18,7 +19,9 @@ ENTRY_OVERHEAD = 400
 MOST_HEAD = 4096
 """Bytes of the longest head whose line is remembered."""
 
-_LOGGED = re.compile(rb"\r\n(host|user-agent|referer|x-request-id):[ \t]*([^\r]*)", re.IGNORECASE)
+_SHORT = 1024
+_PLAIN = bytes(set(range(0x20, 0x7F)) - set(b'"\\'))
+"""What stands in JSON as it is."""
 
 
 class HitLog:
@@ -72,7 +75,7 @@ class HitLog:
         """The end of the line for this head, formatted; remembered for the next time."""
         known = self._old.get(data)
         if known is None or known[0] is not hot:
-            known = (hot, self._end_of(data, hot))
+            known = (hot, end_of(data, hot))
         size = len(data) + len(known[1]) + ENTRY_OVERHEAD
         if len(data) <= MOST_HEAD and (self._reserved or self._reserve_room()):
             self._known[data] = known
@@ -85,25 +88,48 @@ class HitLog:
         self._reserved = self._reserve(self._budget)
         return self._reserved
 
-    @staticmethod
-    def _end_of(head: bytes, hot: Hot) -> bytes:
-        method, _, rest = head.partition(b" ")
-        fields = {name.lower(): value for name, value in _LOGGED.findall(head)}
+
+def end_of(head: bytes, hot: Hot) -> bytes:
+    """The third part of the line for a hit: that of its `Record`, sooner where nothing has to be escaped."""
+    method, _, rest = head.partition(b" ")
+    path = rest.partition(b" ")[0]
+    lower = head.lower()
+    host = _value(lower, lower, b"\r\nhost:")
+    request_id = _value(head, lower, b"\r\nx-request-id:")
+    referer = _value(head, lower, b"\r\nreferer:")
+    agent = _value(head, lower, b"\r\nuser-agent:")
+    told = b"".join((method, host, path, request_id, referer, agent))
+    if len(told) > _SHORT or told.translate(None, _PLAIN):
         return rest_part(
             Record(
                 time=0.0,
                 client=b"",
                 method=method,
-                host=fields.get(b"host", b"").lower(),
-                path=rest.partition(b" ")[0],
+                host=host,
+                path=path,
                 status=hot.status,
                 bytes=hot.sent,
                 duration=0.0,
                 route=hot.route,
                 outcome=Outcome.HIT.value,
-                request_id=fields.get(b"x-request-id", b""),
-                referer=fields.get(b"referer", b""),
-                user_agent=fields.get(b"user-agent", b""),
+                request_id=request_id,
+                referer=referer,
+                user_agent=agent,
                 reason="fresh",
             )
         )
+    more = b'"request_id":"%b",' % request_id if request_id else b""
+    if referer:
+        more += b'"referer":"%b",' % referer
+    if agent:
+        more += b'"user_agent":"%b",' % agent
+    return (
+        b'"method":"%b","host":"%b","path":"%b","status":%d,"bytes":%d,"duration":0.0,"route":%b,'
+        b'"outcome":"hit",%b"reason":"fresh"}\n'
+    ) % (method, host, path, hot.status, hot.sent, msgspec.json.encode(hot.route), more)
+
+
+def _value(head: bytes, lower: bytes, name: bytes) -> bytes:
+    """The value of a field, the last where there are several; `name` is all up to its colon."""
+    at = lower.rfind(name) + len(name)
+    return head[at : head.find(b"\r", at)].strip(b" \t") if at >= len(name) else b""

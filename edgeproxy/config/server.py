@@ -28,6 +28,15 @@ from edgeproxy.config.redis_url import RedisUrl
 from edgeproxy.config.scalars import Trap, as_plain, show
 
 RESTART: dict[str, JsonValue] = {"restart": True}
+MOST_CPU = 4095
+"""The highest number of a CPU; what the machine has is not known here."""
+_AFFINITY_SCHEMA: dict[str, JsonValue] = {
+    "anyOf": [
+        {"enum": ["auto", "off", False]},
+        {"type": "integer", "minimum": 0, "maximum": MOST_CPU},
+        {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": MOST_CPU}, "minItems": 1},
+    ]
+}
 
 
 class ListenerTls(Settings):
@@ -105,11 +114,31 @@ class CacheStatusSettings(Settings):
     detail: Flag = Field(default=False, description="Show the rule that decided.")
 
 
+def _is_off(value: object) -> bool:
+    """Whether it is `off` unquoted: a boolean in YAML 1.1, here the word."""
+    return (isinstance(value, Trap) and value.text == "off") or value is False
+
+
 def _workers(value: object) -> object:
     value = as_plain(value)
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 256):
         return value
     return refuse(f"{show(value)} is no number of workers", "write 1 to 256, or auto for one per core")
+
+
+def _affinity(value: object) -> object:
+    if _is_off(value):
+        return "off"
+    value = as_plain(value)
+    if value in ("auto", "off"):
+        return value
+    cpus = [as_plain(cpu) for cpu in value] if isinstance(value, (list, tuple)) else [value]
+    for cpu in cpus:
+        if isinstance(cpu, bool) or not isinstance(cpu, int) or not 0 <= cpu <= MOST_CPU:
+            refuse(f"{show(cpu)} is no CPU", "write auto, off or the numbers of CPUs, such as [0, 1]")
+    if not cpus:
+        refuse("no CPU is named", "write auto, off or the numbers of CPUs, such as [0, 1]")
+    return tuple(cpus)
 
 
 def _name(value: str) -> str:
@@ -133,6 +162,16 @@ class Server(Settings):
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default="auto", description="Worker processes; auto: one per core.", json_schema_extra=RESTART
+    )
+    cpu_affinity: Annotated[
+        Literal["auto", "off"] | Annotated[tuple[int, ...], Field(strict=False)],
+        BeforeValidator(_affinity),
+        WithJsonSchema(_AFFINITY_SCHEMA),
+    ] = Field(
+        default="off",
+        description="Pins each worker to one CPU: auto takes those that the process may use in turn, [0, 1] "
+        "these in turn.",
+        json_schema_extra=RESTART,
     )
     name: Annotated[str, AfterValidator(_name)] = Field(
         default="edgeproxy", description="The pseudonym in Via and Cache-Status."
@@ -184,10 +223,7 @@ class Admin(Settings):
 
 
 def _access(value: Any) -> Any:
-    """`off` unquoted is a boolean in YAML 1.1; here it is the word."""
-    if (isinstance(value, Trap) and value.text == "off") or value is False:
-        return "off"
-    return value
+    return "off" if _is_off(value) else value
 
 
 def _access_path(value: str, info: ValidationInfo) -> str:

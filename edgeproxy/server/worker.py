@@ -22,6 +22,7 @@ from edgeproxy.config.load import load_mapping
 from edgeproxy.config.model import Config, Listener
 from edgeproxy.edge.fetch import Answered
 from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.server.affinity import pin
 from edgeproxy.server.control import Channel, ControlError
 from edgeproxy.server.dataplane import DataPlane
 from edgeproxy.server.hello import Hello, Inherited
@@ -108,6 +109,7 @@ class Worker:
         self._hello = hello = msgspec.convert(message, Hello)
         config = load_mapping(hello.config)
         log.set_up(config.log.level, f"worker {hello.index}")
+        pin(config.server.cpu_affinity, hello.index)
         self._config = config
         self._counters = counters = Counters.attach(hello.counters)
         self._access_log = AccessLog.of(config.log.access, counters)

@@ -5,7 +5,6 @@ Must not know HTTP: that is its data plane's.
 
 import asyncio
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -25,6 +24,7 @@ from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.affinity import pin
 from edgeproxy.server.control import Channel, ControlError
 from edgeproxy.server.dataplane import DataPlane
+from edgeproxy.server.garbage import Pauses, settle
 from edgeproxy.server.hello import Hello, Inherited
 from edgeproxy.server.plans import Prepared
 from edgeproxy.telemetry import log
@@ -33,7 +33,6 @@ from edgeproxy.telemetry.counters import Counters
 
 HEARTBEAT = 0.5  # seconds between two
 INVALIDATE_TIMEOUT = 1.0  # seconds for which an unsafe request waits for the node
-GC_THRESHOLD = 20_000  # allocations between two looks at what is young; 700 costs a request a fifth
 
 _PR_SET_PDEATHSIG = 1
 
@@ -52,6 +51,7 @@ class Worker:
         self._config: Config | None = None
         self._counters: Counters | None = None
         self._access_log: AccessLog | None = None
+        self._pauses: Pauses | None = None
         self._sockets: dict[tuple[int, int], socket.socket] = {}  # by owner and listener
         self._prepared: Prepared | None = None
         self._drained = asyncio.Event()
@@ -92,6 +92,8 @@ class Worker:
             await asyncio.gather(beats, drained, return_exceptions=True)
             if self._access_log is not None:
                 self._access_log.close()
+            if self._pauses is not None:
+                self._pauses.close()
             channel.close()
             await channel.closed
 
@@ -131,9 +133,8 @@ class Worker:
             plane.steer(origin.upstream, origin.origin, origin.state)
         await plane.start(self._of(hello.index))
         self._plane = plane
-        gc.collect()
-        gc.set_threshold(GC_THRESHOLD, 20, 50)
-        gc.freeze()  # what is there now stays: the collector need not look at it again
+        settle()
+        self._pauses = Pauses(counters)
 
     async def invalidate(self, keys: list[bytes], tags: list[bytes], answer: Answered | None) -> Stamp | None:
         """Let the node purge what an unsafe request made void, and wait until that holds."""

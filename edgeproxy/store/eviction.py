@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from math import inf
 from typing import Final, Generic, TypeVar, cast
 
+import msgspec
+
 SMALL_SHARE: Final = 0.05
 MAX_HITS: Final = 16
 MAX_STEPS: Final = 256
@@ -33,22 +35,24 @@ _MIX: Final = 0x9E3779B97F4A7C15
 _MASK: Final = 0xFFFFFFFFFFFFFFFF
 
 
-class Link:
+class Link(msgspec.Struct, gc=False, eq=False):
     """A place in the policy's queues; whoever is to be evicted inherits from this.
 
     A hit sets `visited`. `cost` is in bytes and changed by `S3Fifo.recost` only, the rest by the policy.
+    The garbage collector knows nothing of links: with a million of them it would stop everything for a
+    tenth of a second. So whoever lets one go must take it out of its queue; nothing else frees it.
     """
 
-    __slots__ = ("cost", "hits", "newer", "older", "queue", "visited", "worth")
+    cost: int
+    newer: "Link | None" = None
+    older: "Link | None" = None
+    queue: "_Fifo | None" = None
+    hits: int = 0
+    worth: float = 0.0
+    visited: bool = False
 
-    def __init__(self, cost: int) -> None:
-        self.newer: Link | None = None
-        self.older: Link | None = None
-        self.queue: _Fifo | None = None
-        self.cost = cost
-        self.hits = 0
-        self.worth = 0.0
-        self.visited = False
+    def __repr__(self) -> str:
+        return f"<Link cost={self.cost} hits={self.hits}>"
 
 
 L = TypeVar("L", bound=Link)

@@ -115,6 +115,13 @@ def _rows() -> tuple[Metric, ...]:
             ("worker",),
             "How late the worker's event loop ran its last timer.",
         ),
+        Metric(
+            "edgeproxy_gc_pause_seconds",
+            histogram,
+            ("generation",),
+            "How long the garbage collector held workers up, by generation (0, 1, 2).",
+            buckets=DURATION_BUCKETS,
+        ),
         Metric("edgeproxy_connections", gauge, ("side",), "Open connections (downstream, upstream)."),
         Metric(
             "edgeproxy_origin_seconds_saved_total",

@@ -38,7 +38,7 @@ _BUCKET = _RULES + 4 * _WAYS
 
 # words of the header
 _SEQ, _ORDER, _POSITION, _FIRST, _LENGTHS_MOVED = 1, 2, 3, 4, 5
-_RUN, _LOG, _EVERYTHING, _LENGTHS = 6, 8, 10, 16
+_RUN, _LOG, _EVERYTHING, _WIDE, _LENGTHS = 6, 8, 10, 14, 16
 _HEADER = 512
 _LENGTH_WORDS = 128
 _FIRST_BUCKET = _HEADER + 2 * BUCKETS
@@ -112,6 +112,11 @@ class PurgeTable:
         """The last position of the fleet's log that was applied here."""
         return self._words[_POSITION]
 
+    @property
+    def wide(self) -> int:
+        """Moves with each hard rule that may name many responses: any but of a URL."""
+        return self._words[_WIDE]
+
     def stamp(self) -> Stamp:
         """Where the purges stand: to be taken before a request leaves for an origin."""
         while True:
@@ -182,6 +187,8 @@ class PurgeTable:
             self._words[_LENGTHS_MOVED] += 1
         self._words[_ORDER] = order
         self.seq[0] += 1
+        if not rule.soft and rule.kind is not PurgeKind.URL:
+            self._words[_WIDE] += 1
 
     def settle(self, rule: PurgeRule, position: int) -> None:
         """Give a rule of this node, applied before, its place in the fleet's log."""

@@ -24,6 +24,7 @@ from edgeproxy.edge.hot import on_evict
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import identify
+from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.doors import Doors
@@ -158,6 +159,7 @@ class DataPlane:
             for scheme in (b"http", b"https")
         }
         self._doors = Doors(loop, self._listenings)
+        self._sweep = Sweep(self._memory, purges, loop)
         self._gauges = Gauges(counters, self._memory, self._ledger)
         self._follow()
         self._ticks = 0
@@ -215,6 +217,7 @@ class DataPlane:
             await self._redis.close()
         if self._ticker is not None:
             self._ticker.cancel()
+        self._sweep.close()
         self._fold()
 
     # --- requests
@@ -244,6 +247,7 @@ class DataPlane:
                 listening.sweep()
         if sweeping:
             self._tunnels.sweep()
+            self._sweep.look()
         if self._ticks % TICKS_A_FOLD == 0:
             self._fold()
 

@@ -9,7 +9,7 @@ import msgspec
 
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.errors import TierFault
-from edgeproxy.store.eviction import Link, S3Fifo
+from edgeproxy.store.eviction import Link, S3Fifo, Walk
 from edgeproxy.store.packed import pack, unpack
 from edgeproxy.store.tier import Names
 
@@ -147,6 +147,10 @@ class MemoryTier:
     def nodes(self) -> list[Node]:
         """All live nodes, in no order; for explain and tests, linear in their number."""
         return [node for primary in self._primaries.values() for node in primary.variants.values()]
+
+    def walk(self) -> Walk[Node]:
+        """A way through all live nodes, a few at a time, while others come and go."""
+        return self._policy.walk()
 
     # --- changes ----------------------------------------------------------------
 

@@ -15,6 +15,8 @@ JOIN_BELOW = 16 * 1024
 ROUNDING = 1e-6
 """Seconds that a moment reckoned in doubles of today's wall time may be off, and more."""
 
+_NO_STATUS = (b"", b"")
+
 Wire = bytes | tuple[bytes, ...]
 
 
@@ -89,6 +91,8 @@ class Hot(msgspec.Struct, gc=False, eq=False):
         """The stored response is gone or replaced, or judged by other rules now."""
         self.node = None
         self.body = ()
+        self.lines = b""
+        self.cache_status = _NO_STATUS
         self.cool()
 
     def cool(self) -> None:

@@ -30,6 +30,7 @@ from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.doors import Doors
 from edgeproxy.server.exchange import Exchange
 from edgeproxy.server.gauges import Gauges
+from edgeproxy.server.heap import Heap
 from edgeproxy.server.hit_log import HitLog
 from edgeproxy.server.limits import client_limits
 from edgeproxy.server.listening import Listening
@@ -160,6 +161,7 @@ class DataPlane:
         }
         self._doors = Doors(loop, self._listenings)
         self._sweep = Sweep(self._memory, purges, loop)
+        self._heap = Heap()
         self._gauges = Gauges(counters, self._memory, self._ledger)
         self._follow()
         self._ticks = 0
@@ -254,6 +256,7 @@ class DataPlane:
     def _fold(self) -> None:
         for path in self._paths.values():
             path.fold()
+        self._heap.follow(self._memory.evictions)
         self._gauges.set(
             downstream=self._open_now() + len(self._tunnels),
             upstream=self._upstreams.connections,

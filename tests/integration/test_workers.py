@@ -39,6 +39,13 @@ def test_connections_are_spread_over_workers(tmp_path, origin: Origin) -> None:
         assert skew(held()) <= MOST_SKEW, held()
 
 
+def test_what_each_worker_answered_is_told(tmp_path, origin: Origin) -> None:
+    with RunningNode(tmp_path, origin, CONFIG) as node:
+        for _ in range(10):
+            assert node.get("/a").status == 200
+        eventually(lambda: sum(worker["answered"] for worker in node.workers()) == 10, "all are counted")
+
+
 def test_workers_stay_on_their_cpus_and_so_do_their_successors(tmp_path, origin: Origin) -> None:
     cpus = sorted(os.sched_getaffinity(0))
     wanted = [[cpus[-1]], [cpus[0]]]

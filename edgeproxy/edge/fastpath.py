@@ -155,9 +155,9 @@ class FastPath:
             hot.node.visited = True  # type: ignore[union-attr]
         self._ints[hot.requests_slot] += 1
         if not hot.hits:
-            self._touched.append(hot)
             if len(self._touched) >= MOST_TOUCHED:
                 self._fold_hits()
+            self._touched.append(hot)
         hot.hits += 1
         self.last = hot
         return hot.wire

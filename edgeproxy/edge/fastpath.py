@@ -154,11 +154,12 @@ class FastPath:
         if not hot.node.visited:  # type: ignore[union-attr]  # a renewed one has its node
             hot.node.visited = True  # type: ignore[union-attr]
         self._ints[hot.requests_slot] += 1
-        if not hot.hits:
+        hits = hot.hits
+        if not hits:
             if len(self._touched) >= MOST_TOUCHED:
                 self._fold_hits()
             self._touched.append(hot)
-        hot.hits += 1
+        hot.hits = hits + 1
         self.last = hot
         return hot.wire
 

@@ -64,6 +64,18 @@ def client(url: str, timeout: float, connect_timeout: float) -> "Redis | RedisCl
             return Redis.from_url(url, **settings)
 
 
+class _Watchers(Sentinel):
+    """Sentinels that are asked rarely: no connection to them is kept."""
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        try:
+            found: tuple[str, int] = await super().discover_master(service_name)  # type: ignore[no-untyped-call]
+            return found
+        finally:
+            for sentinel in self.sentinels:
+                await sentinel.connection_pool.disconnect(inuse_connections=False)
+
+
 def place(url: str) -> str:
     """Where that URL points, without user and password."""
     scheme, _, rest = url.partition("://")
@@ -110,7 +122,7 @@ def _sentinel_pool(address: RedisAddress, settings: dict[str, Any]) -> SentinelC
     if address.tls:
         tls["ssl"] = True
         options["ssl"] = True
-    watchers: Any = Sentinel(address.hosts, sentinel_kwargs={**settings, **tls, **address.sentinel_login()})  # type: ignore[no-untyped-call]
+    watchers: Any = _Watchers(address.hosts, sentinel_kwargs={**settings, **tls, **address.sentinel_login()})  # type: ignore[no-untyped-call]
     made: SentinelConnectionPool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
         address.master, watchers, **{**settings, **options}
     )

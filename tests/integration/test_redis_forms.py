@@ -88,7 +88,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             case "user":
                 server = stack.enter_context(RedisServer())
                 with direct(server) as client:
-                    client.acl_setuser("edge", True, passwords=["+h@s/h?"], keys="edge:*", categories="+@all")
+                    client.acl_setuser("edge", True, passwords=["+h@s/h?"], keys=["edge:*"], categories=["+@all"])
                     client.acl_setuser("default", False)
                 yield f"redis://edge:h%40s%2Fh%3F@127.0.0.1:{server.port}/0"
             case "sentinel":

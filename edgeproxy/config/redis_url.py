@@ -111,8 +111,8 @@ def parse_redis_url(url: str) -> RedisAddress:
     parts = _PARTS.fullmatch(url)
     if parts is None:
         wrong("is no URL", example)
-    if "@" in (parts["query"] or ""):  # the rest of a password: show none of it
-        wrong("is no URL", "write %3F for a ? in a password, %40 for an @")
+    if "@" in f"{parts['path']}{parts['query']}":  # the rest of a password: show none of it
+        wrong("is no URL", "write %2F for a / in a password, %3F for a ?, %40 for an @")
     user, _, names = parts["authority"].rpartition("@")
     hosts = _hosts(names, form, example, wrong)
     options = tuple(parse_qsl(parts["query"] or "", keep_blank_values=True))

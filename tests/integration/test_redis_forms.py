@@ -1,4 +1,4 @@
-"""All that is said to Redis, to each form of it by URL: single, Sentinel, Cluster, with TLS and with users."""
+"""All that is said to Redis, to each form of it by URL: single, Sentinel, Cluster, with TLS and users."""
 
 import asyncio
 import logging
@@ -72,6 +72,12 @@ async def follows_the_log(url: str) -> None:
         await other.close()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS in threads of this very process is slow on a busy machine."""
+    monkeypatch.setattr("edgeproxy.fleet.redis_log.CONNECT_TIMEOUT", 10.0)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RedisNodes]:
     with RedisNodes() as nodes:
@@ -88,7 +94,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             case "user":
                 server = stack.enter_context(RedisServer())
                 with direct(server) as client:
-                    client.acl_setuser("edge", True, passwords=["+h@s/h?"], keys=["edge:*"], categories=["+@all"])
+                    client.acl_setuser(
+                        "edge", True, passwords=["+h@s/h?"], keys=["edge:*"], categories=["+@all"]
+                    )
                     client.acl_setuser("default", False)
                 yield f"redis://edge:h%40s%2Fh%3F@127.0.0.1:{server.port}/0"
             case "sentinel":

@@ -69,7 +69,7 @@ class _Watchers(Sentinel):
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         try:
-            found: tuple[str, int] = await super().discover_master(service_name)  # type: ignore[no-untyped-call]
+            found: tuple[str, int] = await super().discover_master(service_name)
             return found
         finally:
             for sentinel in self.sentinels:

@@ -26,10 +26,11 @@ from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import identify
 from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.tunnel import Tunnels
+from edgeproxy.errors import EdgeProxyError
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.doors import Doors
 from edgeproxy.server.exchange import Exchange
-from edgeproxy.server.gauges import Gauges
+from edgeproxy.server.gauges import Gauges, RedisTimes
 from edgeproxy.server.heap import Heap
 from edgeproxy.server.hit_log import HitLog
 from edgeproxy.server.limits import client_limits
@@ -92,7 +93,7 @@ class DataPlane:
         # tiers
         budget = config.cache.memory.max_size // workers
         self._memory = MemoryTier(budget, self._evicted)
-        self._redis = _redis_tier(config)
+        self._redis = _redis_tier(config, counters)
         # edge
         self._ledger = Ledger(counters, access_log, clock)
         self._upstreams = Upstreams(OriginCounts(counters), workers, clock)
@@ -260,7 +261,7 @@ class DataPlane:
         self._gauges.set(
             downstream=self._open_now() + len(self._tunnels),
             upstream=self._upstreams.connections,
-            redis=self._redis.stats if self._redis is not None else None,
+            redis=self._redis,
         )
 
     # --- reload
@@ -270,7 +271,7 @@ class DataPlane:
         upstreams = self._upstreams.prepare(config)
         redis = self._redis
         if config.cache.redis != self._config.cache.redis:
-            redis = _redis_tier(config)
+            redis = _redis_tier(config, self._counters)
         return Prepared(config, make_plan(config, self._node, upstreams), redis)
 
     def switch(self, prepared: Prepared) -> None:
@@ -341,11 +342,21 @@ class DataPlane:
         }
 
 
-def _redis_tier(config: Config) -> RedisTier | None:
+def _redis_tier(config: Config, counters: Counters) -> RedisTier | None:
     settings = config.cache.redis
     if settings is None:
         return None
-    return RedisTier(settings.url, timeout=settings.timeout, key_prefix=settings.key_prefix)
+    try:
+        return RedisTier(
+            settings.url,
+            timeout=settings.timeout,
+            key_prefix=settings.key_prefix,
+            max_size=settings.max_object_size,
+            compress_above=settings.compress_above,
+            observe=RedisTimes(counters).observe,
+        )
+    except ValueError as error:  # files that the URL names
+        raise EdgeProxyError(f"cache.redis.url: {error}") from error
 
 
 async def _replace_redis(old: RedisTier | None, new: RedisTier | None) -> None:

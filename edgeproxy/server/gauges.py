@@ -4,9 +4,10 @@ Must not know how often it is asked.
 """
 
 from edgeproxy.edge.ledger import Ledger
+from edgeproxy.store.breaker import BreakerState
 from edgeproxy.store.memory import MemoryTier
-from edgeproxy.store.tier import TierStats
-from edgeproxy.telemetry.counters import Counters
+from edgeproxy.store.redis_tier import RedisTier
+from edgeproxy.telemetry.counters import Counters, Histogram
 
 
 class Gauges:
@@ -22,14 +23,12 @@ class Gauges:
         self._downstream = counters.gauge("edgeproxy_connections", "downstream")
         self._upstream = counters.gauge("edgeproxy_connections", "upstream")
         self._evicted = 0
-        self._redis: TierStats | None = None
-        self._faults = 0
-        self._skipped = 0
+        self._redis: RedisGauges | None = None
 
     def __repr__(self) -> str:
         return f"<Gauges evicted={self._evicted}>"
 
-    def set(self, *, downstream: int, upstream: int, redis: TierStats | None) -> None:
+    def set(self, *, downstream: int, upstream: int, redis: RedisTier | None) -> None:
         """Bring everything up to date."""
         floats = self._counters.floats
         floats[self._bytes] = self._memory.bytes
@@ -40,8 +39,67 @@ class Gauges:
         self._counters.ints[self._evictions] += evictions - self._evicted
         self._evicted = evictions
         if redis is not None:
-            if redis is not self._redis:
-                self._redis, self._faults, self._skipped = redis, 0, 0
-            self._ledger.tier_results("redis", "fault", redis.fault_total - self._faults)
-            self._ledger.tier_results("redis", "skipped", redis.skipped - self._skipped)
-            self._faults, self._skipped = redis.fault_total, redis.skipped
+            if self._redis is None or self._redis.tier is not redis:
+                self._redis = RedisGauges(self._counters, self._ledger, redis)
+            self._redis.set()
+        elif self._redis is not None:
+            self._redis.clear()
+            self._redis = None
+
+
+class RedisGauges:
+    """Carries the state of one Redis tier into the counters."""
+
+    def __init__(self, counters: Counters, ledger: Ledger, tier: RedisTier) -> None:
+        self.tier = tier
+        self._counters = counters
+        self._ledger = ledger
+        self._queue = counters.gauge("edgeproxy_tier_write_queue", "redis")
+        self._states = {
+            state: counters.gauge("edgeproxy_redis_breaker", state.value) for state in BreakerState
+        }
+        self._faults: dict[str, int] = {}
+        self._skipped = 0
+
+    def __repr__(self) -> str:
+        return f"<RedisGauges {self.tier!r}>"
+
+    def clear(self) -> None:
+        """The tier is no more."""
+        for slot in (self._queue, *self._states.values()):
+            self._counters.floats[slot] = 0.0
+
+    def set(self) -> None:
+        """Bring everything up to date."""
+        ints, floats = self._counters.ints, self._counters.floats
+        floats[self._queue] = self.tier.queue_depth
+        for state, slot in self._states.items():
+            floats[slot] = self.tier.breaker.state is state
+        stats = self.tier.stats
+        self._ledger.tier_results("redis", "skipped", stats.skipped - self._skipped)
+        self._skipped = stats.skipped
+        for fault, count in stats.faults.items():
+            new = count - self._faults.get(fault, 0)
+            if new:
+                self._ledger.tier_results("redis", "fault", new)
+                ints[self._counters.counter("edgeproxy_tier_faults_total", "redis", fault.value)] += new
+                self._faults[fault] = count
+
+
+class RedisTimes:
+    """Counts how long the commands to Redis take."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._known: dict[str, Histogram] = {}
+
+    def __repr__(self) -> str:
+        return f"<RedisTimes {sorted(self._known)}>"
+
+    def observe(self, command: str, seconds: float) -> None:
+        """One command of ours was answered, `seconds` after it was sent."""
+        histogram = self._known.get(command)
+        if histogram is None:
+            histogram = self._counters.histogram("edgeproxy_redis_command_duration_seconds", command.lower())
+            self._known[command] = histogram
+        histogram.observe(seconds)

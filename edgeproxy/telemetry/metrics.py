@@ -10,6 +10,10 @@ DURATION_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
 """Upper bounds in seconds; the first one holds every hit answered in place."""
+REDIS_BUCKETS = (
+    0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+)  # fmt: skip
+"""Upper bounds in seconds, around what a command within a data centre takes."""
 
 
 class Kind(StrEnum):
@@ -96,6 +100,29 @@ def _rows() -> tuple[Metric, ...]:
             counter,
             ("tier", "result"),
             "Look-ups in a tier, by result (hit, miss, fault, skipped).",
+        ),
+        Metric(
+            "edgeproxy_tier_faults_total",
+            counter,
+            ("tier", "fault"),
+            "What a shared tier did not do (unreachable, timeout, busy, refused, full, damaged, newer,"
+            " dropped, too_large).",
+        ),
+        Metric(
+            "edgeproxy_tier_write_queue", gauge, ("tier",), "Writes that wait to be sent to a shared tier."
+        ),
+        Metric(
+            "edgeproxy_redis_command_duration_seconds",
+            histogram,
+            ("command",),
+            "Time from sending a command to Redis to its reply (hget: a look-up, evalsha: a store).",
+            buckets=REDIS_BUCKETS,
+        ),
+        Metric(
+            "edgeproxy_redis_breaker",
+            gauge,
+            ("state",),
+            "Workers by the state of their breaker towards Redis (closed, open, half_open).",
         ),
         Metric(
             "edgeproxy_compressions_total",

@@ -314,7 +314,15 @@ def test_the_host_sent_may_be_named(host_header: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://h", "redis://u:p@h:6379/15", "rediss://h/", "unix:///run/redis.sock?db=1", "redis://[::1]:1/0"],
+    [
+        "redis://h",
+        "redis://u:p@h:6379/15",
+        "rediss://h/",
+        "unix:///run/redis.sock?db=1",
+        "redis://[::1]:1/0",
+        "redis+sentinel://u:p@h1,h2:26380/shop/3",
+        "rediss+cluster://[::1]:7000,b:7001/0?ssl_cert_reqs=none",
+    ],
 )
 def test_urls_of_a_redis(url: str) -> None:
     redis = loaded(f"cache: {{redis: {{url: '{url}'}}}}").cache.redis

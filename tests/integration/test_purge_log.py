@@ -11,12 +11,13 @@ import pytest
 import redis
 
 from edgeproxy.caching.stored import Stamp
-from edgeproxy.fleet import fleet_log as module
 from edgeproxy.fleet import redis_log
-from edgeproxy.fleet.fleet_log import FleetPurgeLog, FleetTiming
+from edgeproxy.fleet import unsettled as module
+from edgeproxy.fleet.fleet_log import FleetPurgeLog
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.fleet.redis_log import RedisLog
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
+from edgeproxy.fleet.timing import FleetTiming
 from tests.redis_server import RedisServer
 
 URL = PurgeRule(PurgeKind.URL, b"shop.example/a")
@@ -165,13 +166,13 @@ async def test_a_node_that_left_is_not_waited_for(redis_server):
 
 
 async def test_a_silent_node_is_forgotten_after_a_while(redis_server):
-    timing = replace(FAST, forget=1.0)
+    timing = replace(FAST, lease=1.0, max_purge_lag=2.0)
     async with fleet(redis_server, "a", timing=timing) as (a,):
         await a.joined()
         with redis.Redis.from_url(redis_server.url) as client:
             client.zadd("edge:{purge}:applied", {"gone": 0})
             client.zadd("edge:{purge}:seen", {"gone": time.time() - 30})
-        await eventually(lambda: (a.state["nodes"]) == ["a"] and a.log._nodes.keys() == {"a"})
+        await eventually(lambda: (a.state["nodes"]) == ["a"] and a.log._members.others == {})
         assert (await a.log.purge([URL], 10)).nodes == {"a": "applied"}
 
 
@@ -379,8 +380,9 @@ async def test_nothing_grows_with_the_number_of_purges(redis_server, caplog):
         await b.joined()
         await asyncio.gather(*(a.log.purge([URL], 0.0 if n % 2 else 10) for n in range(200)))
         await eventually(lambda: a.state["pending"] == 0 and b.state["position"] == 200)
-        assert not a.log._sent
-        assert not a.log._awaited
+        assert not a.log._unsettled.sent
+        assert not a.log._unsettled.awaited
+        assert not a.log._receipts
         assert not caplog.records
         assert "following at 200" in repr(a.log)
 

@@ -50,20 +50,39 @@ class PurgeScan:
                     sample.add(name, node.cost, node.stored.origin_seconds)
         return sample
 
-    async def popularity(self, rules: Sequence[PurgeRule], most: int) -> dict[bytes, int]:
-        """The most popular URLs that these rules name, without their scheme, to their hits.
+    async def popularity(
+        self, rules: Sequence[PurgeRule], most: int, rounds: Sequence[float] = ()
+    ) -> dict[bytes, float]:
+        """The most popular URLs that these rules name, without their scheme, to how popular they are.
 
-        Hits are those that eviction counts.
+        In each of some rounds, in seconds, it is seen which are asked for; the shorter, the more it says.
         """
-        popularity: dict[bytes, int] = {}
+        popularity: dict[bytes, float] = {}
         async with self._turn:
-            async for node in self._matching(rules):
-                url = without_scheme(node.primary.key).partition(b"\n")[0]
-                popularity[url] = popularity.get(url, 0) + node.hits + node.visited
+            nodes = [node async for node in self._matching(rules)]
+            for node in nodes:
+                url = _url(node)
+                popularity[url] = popularity.get(url, 0.0) + 0.001 * node.hits
+            for seconds in rounds:
+                async for node in self._asked_for(nodes, seconds):
+                    popularity[_url(node)] += 1 / seconds
         if len(popularity) <= most:
             return popularity
         get = popularity.__getitem__
         return {url: get(url) for url in await asyncio.to_thread(heapq.nlargest, most, popularity, get)}
+
+    async def _asked_for(self, nodes: list[Node], seconds: float) -> AsyncIterator[Node]:
+        """Those that are hit within some seconds; eviction finds all bits set again that were."""
+        visited = bytearray(len(nodes))
+        async for at in _in_slices(len(nodes)):
+            visited[at] = nodes[at].visited
+            nodes[at].visited = False
+        await asyncio.sleep(seconds)
+        async for at in _in_slices(len(nodes)):
+            if nodes[at].visited:
+                yield nodes[at]
+            elif visited[at]:
+                nodes[at].visited = True
 
     def free(self, keys: Sequence[bytes]) -> int:
         """Remove what purges took under these keys, and say how many stored responses that were."""
@@ -103,6 +122,17 @@ class PurgeScan:
     def _verdict(self, node: Node) -> Verdict:
         stored = node.stored
         return self._purges.verdict(node.primary.key, stored.tags, stored.stamp)
+
+
+async def _in_slices(count: int) -> AsyncIterator[int]:
+    for at in range(count):
+        yield at
+        if at % SLICE == SLICE - 1:
+            await asyncio.sleep(0)
+
+
+def _url(node: Node) -> bytes:
+    return without_scheme(node.primary.key).partition(b"\n")[0]
 
 
 def _name(key: bytes, variant: bytes) -> int:

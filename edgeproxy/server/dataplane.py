@@ -324,9 +324,11 @@ class DataPlane:
                 self._scan.weigh_variants(sample, key, await self._redis.variants(key))
         return sample.dump()
 
-    async def popularity(self, rules: Sequence[PurgeRule], most: int) -> dict[bytes, int]:
-        """The most popular URLs here that rules name, to their hits."""
-        return await self._scan.popularity(rules, most)
+    async def popularity(
+        self, rules: Sequence[PurgeRule], most: int, rounds: Sequence[float]
+    ) -> dict[bytes, float]:
+        """The most popular URLs here that rules name, as seen in rounds of some seconds."""
+        return await self._scan.popularity(rules, most, rounds)
 
     def _evicted(self, node: Node) -> None:
         on_evict(node)

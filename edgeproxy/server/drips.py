@@ -27,13 +27,14 @@ MAX_URLS = 100_000  # of one; those that are asked for least wait for the end, b
 STEP = 0.25  # seconds between two portions, at the least
 TELL = 10.0  # seconds between two lines of the log
 LIST_TIMEOUT = 20.0
+ROUNDS = (0.25, 0.5, 1.0, 2.0)  # seconds for which it is watched what is asked for
 
 _log = logging.getLogger("edgeproxy.supervisor")
 
 
 @dataclass(slots=True, eq=False)
 class Drip:
-    """One under way: `urls` in reverse order."""
+    """One under way: `urls` from the most popular to the least, taken from the end."""
 
     id: str
     rules: tuple[PurgeRule, ...]
@@ -76,6 +77,7 @@ class Drips:
         task = asyncio.get_running_loop().create_task(self._run(drip))
         self._drips[drip] = task
         task.add_done_callback(lambda _: self._over(drip))
+        self._progress(self.remaining)
         seconds = len(urls) / rate
         _log.info("soft purge %s: %d URLs at %s, %.0f s", drip.id, len(urls), format_rate(rate), seconds)
         nodes = [each["node"] for each in await self._log().nodes()]
@@ -98,10 +100,11 @@ class Drips:
             _log.warning("soft purge %s: %d URLs were left, they go at once now", drip.id, len(drip.urls))
             await self._finish(drip)
 
-    async def _urls(self, rules: Sequence[PurgeRule]) -> list[bytes]:
+    async def _urls(self, rules: Sequence[PurgeRule], rounds: Sequence[float] = ()) -> list[bytes]:
         """What the rules name in memory here, the most popular first, as many as there may be."""
-        answers = await self._crew.ask("popularity", dump_rules(rules), MAX_URLS, timeout=LIST_TIMEOUT)
-        popularity: dict[bytes, int] = {}
+        dumped = dump_rules(rules)
+        answers = await self._crew.ask("popularity", dumped, MAX_URLS, rounds, timeout=LIST_TIMEOUT)
+        popularity: dict[bytes, float] = {}
         for answer in answers.values():
             if isinstance(answer, dict):
                 for url, hits in answer.items():
@@ -109,6 +112,7 @@ class Drips:
         return await asyncio.to_thread(heapq.nlargest, MAX_URLS, popularity, popularity.__getitem__)
 
     async def _run(self, drip: Drip) -> None:
+        drip.urls = await self._urls(drip.rules, ROUNDS) or drip.urls
         pause = max(STEP, 1 / drip.rate)
         due = told = time.monotonic()
         given = 0.0

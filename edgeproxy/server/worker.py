@@ -78,7 +78,7 @@ class Worker:
                 "remove": lambda keys: self.plane.remove(keys),
                 "free": lambda keys: self.plane.free(keys),
                 "weigh": lambda rules, keys: self.plane.weigh(rules_from(rules), keys),
-                "popularity": lambda rules, most: self.plane.popularity(rules_from(rules), most),
+                "popularity": lambda rules, *how: self.plane.popularity(rules_from(rules), *how),
                 "health": lambda *args: self.plane.set_health(*args),
                 "steer": lambda *args: self.plane.steer(*args),
                 "snapshot": lambda: self.plane.snapshot(),

@@ -31,9 +31,7 @@ PENDING = 3
     help="Make stale instead of removing: validated next, or served once more while it is (stale windows).",
 )
 @click.option("--wait", metavar="DURATION", help="How long to wait for the other nodes; 2s by default.")
-@click.option(
-    "--dry-run", is_flag=True, help="Purge nothing: tell what would go, and the cost of its refill."
-)
+@click.option("--dry-run", is_flag=True, help="Purge nothing: tell what would go, and its cost.")
 @click.option(
     "--rate",
     metavar="N/s",
@@ -105,13 +103,9 @@ def _show_forecasts(answers: list[dict[str, Any]]) -> None:
             soft_wrap=True,
         )
         seconds = refill.get("seconds")
+        how_long = "no requests come that would fetch them" if seconds is None else f"at least {seconds} s"
         console.print(
-            f"to fetch them again takes {refill.get('origin_seconds')} s of the origins' time, "
-            + (
-                "how long cannot be told: no requests came"
-                if seconds is None
-                else f"within {seconds} s or more"
-            ),
+            f"to fetch them again takes {refill.get('origin_seconds')} s of the origins' time, {how_long}",
             soft_wrap=True,
         )
 

@@ -24,12 +24,15 @@ def main() -> None:
     count = parser.parse_args().purges
     origin = Origin()
     try:
-        with tempfile.TemporaryDirectory() as folder, RedisServer() as server:
-            with running(Path(folder), "edge-1", server, origin) as one:
-                with running(Path(folder), "edge-2", server, origin) as other:
-                    for node in (one, other):
-                        eventually(lambda node=node: len(node.admin("GET", "/nodes").json) == 2)
-                    report(count, *measure(one, count, lambda at: {"tags": [f"product-{at}"]}))
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            RedisServer() as server,
+            running(Path(folder), "edge-1", server, origin) as one,
+            running(Path(folder), "edge-2", server, origin) as other,
+        ):
+            for node in (one, other):
+                eventually(lambda node=node: len(node.admin("GET", "/nodes").json) == 2)
+            report(count, *measure(one, count, lambda at: {"tags": [f"product-{at}"]}))
     finally:
         origin.close()
 

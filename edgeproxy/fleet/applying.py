@@ -105,4 +105,7 @@ class Applying:
                     error,
                 )
             return
+        except Exception:  # it must not stop what comes after it
+            _log.exception("entry %d of the purge log: all that is stored counts as purged", entry.position)
+            rules = [PurgeRule(PurgeKind.EVERYTHING)]
         self._apply(rules, entry.position, None)

@@ -79,6 +79,9 @@ class Follower:
                 self.joined.clear()
             except FAULTS as error:
                 self._lose_contact(error)
+            except Exception as error:  # whatever stands in Redis, purges must be followed again
+                _log.exception("the purge log cannot be followed")
+                self._lose_contact(error)
             self.tried = True
             self._watch_lag()
             await asyncio.sleep(pause)

@@ -32,6 +32,7 @@ TAKEN_AT_ONCE = 100
 MAX_EVENT_SIZE = 65536  # bytes of what another service may write in one entry
 MAX_EVENT_PARTS = 2000
 RECEIPTS_KEPT = 60_000  # milliseconds
+MAX_POSITION = 2.0**53  # a score is a double
 REMOVED = ":removed"
 """Ends the name under which a node tells how much it removed."""
 
@@ -151,18 +152,18 @@ class RedisLog:
             if receipts is not None:
                 pipe.hgetall(self._receipts_of(receipts))
             (now, _), applied, seen, *told = await pipe.execute()
-        silent = {node.decode(): max(0.0, now - score) for node, score in seen}
+        silent = {_name(node): max(0.0, now - score) for node, score in seen}
         words: dict[bytes, bytes] = told[0] if told else {}
         return Roll(
-            {node.decode(): int(score) for node, score in applied},
+            {_name(node): int(max(0.0, min(score, MAX_POSITION))) for node, score in applied},
             silent,
-            {name.decode(errors="replace"): int(word) for name, word in words.items() if word.isdigit()},
+            {_name(node): int(word) for node, word in words.items() if word.isdigit()},
         )
 
     async def cards(self) -> dict[str, bytes]:
         """What each node tells of itself."""
         found: Any = await self._redis.hgetall(self._keys[5])
-        return {node.decode(errors="replace"): card for node, card in found.items()}
+        return {_name(node): card for node, card in found.items()}
 
     async def counted(self, purge: str, removed: int) -> None:
         """Tell how many stored responses this node removed for a purge."""
@@ -194,6 +195,10 @@ class RedisLog:
     async def _run(self, script: str, *args: bytes | str | float, keys: Sequence[str] = ()) -> Any:
         every = [*self._keys, *keys]
         return await self._redis.eval(script, len(every), *every, *args)
+
+
+def _name(node: bytes) -> str:
+    return node.decode(errors="replace")
 
 
 def _position(place: bytes) -> int:

@@ -471,6 +471,26 @@ async def test_an_inbox_that_is_none_leaves_the_log_alone(redis_server, caplog):
             assert set(done.nodes.values()) == {"applied"}
 
 
+async def test_whatever_stands_in_redis_the_log_is_followed_again(redis_server, caplog):
+    async with fleet(redis_server, "a", "b") as (a, b):
+        await a.joined()
+        await b.joined()
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.zadd("edge:{purge}:applied", {b"\xff": float("inf"), "low": float("-inf")})
+            client.hset("edge:{purge}:nodes", b"\xff", b"\xff")
+            client.xadd("edge:{purge}:log", {"e": b"\x91\xa1x"}, id=f"{2**64 - 1}-0")
+        await eventually(lambda: caplog.records)
+        await eventually(lambda: a.state["connected"] and b.state["connected"])
+
+        async def agreed() -> bool:
+            done = await a.log.purge([URL], 1)
+            return done.nodes["a"] == done.nodes.get("b") == "applied"
+
+        async with asyncio.timeout(20):
+            while not await agreed():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+
 async def test_purges_that_never_left_are_told_at_the_end(server, caplog):
     server.kill()
     async with fleet(server, "a") as (a,):

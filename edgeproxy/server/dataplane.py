@@ -25,8 +25,8 @@ from edgeproxy.edge.hot import on_evict
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import identify
-from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.purge_scan import PurgeScan
+from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.fleet.rules import PurgeRule

@@ -21,8 +21,8 @@ from edgeproxy.config.load import load_mapping
 from edgeproxy.config.model import Config, Listener
 from edgeproxy.edge.fetch import Answered
 from edgeproxy.fleet.purge_table import PurgeTable
-from edgeproxy.server.affinity import pin
 from edgeproxy.fleet.rules import rules_from
+from edgeproxy.server.affinity import pin
 from edgeproxy.server.control import Channel, ControlError
 from edgeproxy.server.dataplane import DataPlane
 from edgeproxy.server.garbage import Pauses, settle

@@ -60,6 +60,7 @@ def make_app(node: Node, reloads: Reloads) -> web.Application:
     app.router.add_get("/readyz", standing.readyz)
     app.router.add_get("/metrics", standing.metrics)
     app.router.add_get("/workers", standing.workers)
+    app.router.add_get("/nodes", standing.nodes)
     app.router.add_get("/explain", standing.explain)
     app.router.add_get("/upstreams", standing.upstreams)
     app.router.add_get("/config", standing.config)

@@ -12,7 +12,10 @@ from edgeproxy.wire.fields import RawField
 
 @dataclass(frozen=True, slots=True)
 class PurgeOrder:
-    """What to purge: the union of what is named; `wait` in seconds for the rest of the fleet."""
+    """What to purge: the union of what is named; `wait` in seconds for the rest of the fleet.
+
+    `dry_run` only tells what would go; `rate`, URLs a second, lets a soft purge drip.
+    """
 
     urls: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -21,6 +24,8 @@ class PurgeOrder:
     everything: bool = False
     soft: bool = False
     wait: float = 2.0
+    dry_run: bool = False
+    rate: float | None = None
 
 
 class UnknownOrigin(LookupError):
@@ -55,6 +60,10 @@ class Node(Protocol):
 
     async def workers(self) -> list[dict[str, Any]]:
         """One entry a worker."""
+        ...
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """The fleet's nodes, this one first."""
         ...
 
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:

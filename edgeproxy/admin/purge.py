@@ -9,10 +9,11 @@ from aiohttp import web
 from edgeproxy.admin.bodies import read_json
 from edgeproxy.admin.ports import Node, PurgeOrder
 from edgeproxy.admin.problems import Handler, Problem
-from edgeproxy.config.units import parse_duration
+from edgeproxy.config.units import format_rate, parse_duration, parse_rate
 
 MAX_NAMED = 10_000  # URLs and tags in one call
 MAX_WAIT = 25.0  # seconds
+MIN_RATE, MAX_RATE = 1 / 60, 2000.0  # URLs a second
 
 
 class PurgeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +26,8 @@ class PurgeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     everything: bool = False
     soft: bool = False
     wait: str = "2s"
+    dry_run: bool = False
+    rate: str | None = None
 
 
 def order_of(body: PurgeBody) -> PurgeOrder:
@@ -41,6 +44,7 @@ def order_of(body: PurgeBody) -> PurgeOrder:
         raise Problem(422, f"wait: {error}") from error
     if wait > MAX_WAIT:
         raise Problem(422, f"wait: at most {MAX_WAIT:g}s")
+    rate = _rate_of(body)
     return PurgeOrder(
         urls=tuple(body.urls),
         tags=tuple(body.tags),
@@ -49,7 +53,28 @@ def order_of(body: PurgeBody) -> PurgeOrder:
         everything=body.everything,
         soft=body.soft,
         wait=wait,
+        dry_run=body.dry_run,
+        rate=rate,
     )
+
+
+def _rate_of(body: PurgeBody) -> float | None:
+    """URLs a second. Raises Problem 422."""
+    if body.rate is None:
+        return None
+    try:
+        rate = parse_rate(body.rate)
+    except ValueError as error:
+        raise Problem(422, f"rate: {error}") from error
+    if not body.soft:
+        raise Problem(
+            422,
+            "rate goes with soft only: what must not be served again cannot be removed little by little; "
+            'add "soft": true, or leave rate out',
+        )
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise Problem(422, f"rate: from {format_rate(MIN_RATE)} to {format_rate(MAX_RATE)}")
+    return rate
 
 
 def purge_handler(node: Node) -> Handler:

@@ -1,4 +1,4 @@
-"""The calls that tell how the node stands: healthz, readyz, metrics, workers, upstreams, config, explain.
+"""The calls that only look: healthz, readyz, metrics, workers, nodes, upstreams, config, explain.
 
 Must not know how any of it is found out.
 """
@@ -53,6 +53,10 @@ class Standing:
     async def workers(self, request: web.Request) -> web.Response:
         """One entry a worker."""
         return web.json_response(await self._node.workers())
+
+    async def nodes(self, request: web.Request) -> web.Response:
+        """The fleet's nodes, this one first."""
+        return web.json_response(await self._node.nodes())
 
     async def upstreams(self, request: web.Request) -> web.Response:
         """Each upstream with its origins."""

@@ -31,6 +31,12 @@ PENDING = 3
     help="Make stale instead of removing: validated next, or served once more while it is (stale windows).",
 )
 @click.option("--wait", metavar="DURATION", help="How long to wait for the other nodes; 2s by default.")
+@click.option("--dry-run", is_flag=True, help="Purge nothing: tell what would go, and its cost.")
+@click.option(
+    "--rate",
+    metavar="N/s",
+    help="With --soft: so many URLs a second, popular ones last, as 200/s or 30/m.",
+)
 @admin_options
 def purge(
     urls: tuple[str, ...],
@@ -40,19 +46,25 @@ def purge(
     everything: bool,
     soft: bool,
     wait: str | None,
+    dry_run: bool,
+    rate: str | None,
     admin: str,
     as_json: bool,
 ) -> None:
     """Remove stored responses: the union of what is named, on every node of the fleet."""
     if not (urls or tags or prefixes or hosts or everything):
         raise click.UsageError("name what to purge: --url, --tag, --prefix, --host or --everything")
+    if rate and not soft:
+        raise click.UsageError("--rate goes with --soft: what must not be served again goes at once")
     api = Admin(admin)
-    answers = [
-        api.post("/purge", body) for body in _bodies(urls, tags, prefixes, hosts, everything, soft, wait)
-    ]
+    more: dict[str, Any] = {name: True for name, given in (("soft", soft), ("dry_run", dry_run)) if given}
+    more |= {name: text for name, text in (("wait", wait), ("rate", rate)) if text}
+    answers = [api.post("/purge", body | more) for body in _bodies(urls, tags, prefixes, hosts, everything)]
     answer = answers[0] if len(answers) == 1 else answers
     if as_json:
         click.echo(json.dumps(answer))
+    elif dry_run:
+        _show_forecasts(answers)
     else:
         _show(answers, soft)
     if any(state != "applied" for each in answers for state in each.get("nodes", {}).values()):
@@ -65,8 +77,6 @@ def _bodies(
     prefixes: tuple[str, ...],
     hosts: tuple[str, ...],
     everything: bool,
-    soft: bool,
-    wait: str | None,
 ) -> list[dict[str, Any]]:
     """The calls to make: the API takes one prefix and one host a call."""
     bodies = []
@@ -78,10 +88,26 @@ def _bodies(
             body |= {"everything": True} if everything else {}
         body |= {"prefix": prefixes[turn]} if turn < len(prefixes) else {}
         body |= {"host": hosts[turn]} if turn < len(hosts) else {}
-        body |= {"soft": True} if soft else {}
-        body |= {"wait": wait} if wait else {}
         bodies.append(body)
     return bodies
+
+
+def _show_forecasts(answers: list[dict[str, Any]]) -> None:
+    console = Console(highlight=False)
+    for answer in answers:
+        refill = answer.get("refill", {})
+        about = "" if answer.get("exact") else "about "
+        console.print(
+            f"would purge {about}{answer.get('responses')} stored responses, "
+            f"{about}{answer.get('bytes')} bytes, in memory of {answer.get('node')}",
+            soft_wrap=True,
+        )
+        seconds = refill.get("seconds")
+        how_long = "no requests come that would fetch them" if seconds is None else f"at least {seconds} s"
+        console.print(
+            f"to fetch them again takes {refill.get('origin_seconds')} s of the origins' time, {how_long}",
+            soft_wrap=True,
+        )
 
 
 def _show(answers: list[dict[str, Any]], soft: bool) -> None:
@@ -90,6 +116,9 @@ def _show(answers: list[dict[str, Any]], soft: bool) -> None:
         removed = answer.get("removed")
         verb = "made stale" if soft else "purged"
         count = "" if removed is None else f": {removed} stored response{'' if removed == 1 else 's'}"
+        drip = answer.get("drip")
+        if drip is not None:
+            verb = f"{drip['urls']} URLs are made stale at {drip['rate']}, within {drip['seconds']:.0f} s"
         console.print(f"{verb}{count} (purge {answer.get('id')})", soft_wrap=True)
         nodes = answer.get("nodes", {})
         if len(nodes) > 1 or any(state != "applied" for state in nodes.values()):

@@ -124,10 +124,16 @@ class Fetcher:
         return fill
 
     def joinable(self, collapse: CollapseKey) -> Fill | None:
-        """The fill to wait for: none that began before a purge, or whose beginning is gone."""
+        """The fill to wait for: none that began before a purge that names it, or whose beginning is gone."""
         fill = self.collapse.find(collapse)
-        if fill is None or fill.job.purge_seq != self._purges.seq[0] or not fill.whole:
+        if fill is None or not fill.whole:
             return None
+        job = fill.job
+        if job.purge_seq != self._purges.seq[0]:
+            head = fill.head
+            tags = None if head is None else tags_of(head.fields, job.route.policy, job.request.target)
+            if not self._purges.spared(job.key, tags, job.stamp):
+                return None
         return fill
 
     async def run(self, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from edgeproxy.fleet.cards import NO_CARD, NodeCard, entry
+from edgeproxy.fleet.marks import Marks
 from edgeproxy.fleet.purge_table import UNSETTLED, PurgeTable
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
 
@@ -23,10 +25,16 @@ Counted = Callable[[PurgeKind], None]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A node's word that it applied a purge: its position in the fleet's log, if it has one, and when."""
+    """A node's word that it applied a purge.
+
+    `position` is its place in the fleet's log, if it has one; `time` wall seconds; `milliseconds` from the
+    purge to the node's word; `removed` stored responses freed there, None where it was not counted.
+    """
 
     position: int | None
-    time: float  # wall seconds
+    time: float
+    milliseconds: float | None = None
+    removed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +52,18 @@ class PurgeLog(Protocol):
     async def start(self) -> None: ...
     async def close(self) -> None: ...
 
-    async def purge(self, rules: Sequence[PurgeRule], wait: float) -> PurgeDone:
-        """Let rules count here at once, and wait at most `wait` seconds for the fleet."""
+    async def purge(
+        self, rules: Sequence[PurgeRule], wait: float, *, count: bool = False, since: str = ""
+    ) -> PurgeDone:
+        """Let rules count here at once, and wait at most `wait` seconds for the fleet.
+
+        `count` asks the other nodes how much they removed; `since` names a mark: what was fetched
+        after it is spared.
+        """
+        ...
+
+    def mark(self) -> str:
+        """Mark this moment, on every node; its name, for `purge`."""
         ...
 
     def not_ready(self) -> str | None:
@@ -54,14 +72,26 @@ class PurgeLog(Protocol):
 
     def describe(self) -> dict[str, Any]: ...
 
+    async def nodes(self) -> list[dict[str, Any]]:
+        """The fleet's nodes, this one first; one entry each."""
+        ...
+
 
 class LocalPurgeLog:
     """The purge log of one node on its own: the table is all there is."""
 
-    def __init__(self, node: str, table: PurgeTable, counted: Counted = lambda kind: None) -> None:
+    def __init__(
+        self,
+        node: str,
+        table: PurgeTable,
+        counted: Counted = lambda kind: None,
+        card: NodeCard = NO_CARD,
+    ) -> None:
         self._node = node
         self._table = table
         self._counted = counted
+        self._card = card
+        self._marks = Marks()
 
     def __repr__(self) -> str:
         return f"<LocalPurgeLog {self._node} {self._table!r}>"
@@ -72,13 +102,23 @@ class LocalPurgeLog:
     async def close(self) -> None:
         """Nothing to do."""
 
-    async def purge(self, rules: Sequence[PurgeRule], wait: float) -> PurgeDone:
+    async def purge(
+        self, rules: Sequence[PurgeRule], wait: float, *, count: bool = False, since: str = ""
+    ) -> PurgeDone:
         """Apply at once; there is nobody to wait for."""
+        began = time.monotonic()
+        mark = self._marks.get(since)
         for rule in rules:
-            self._table.apply(rule, UNSETTLED)
+            self._table.apply(rule, UNSETTLED, None if mark is None else mark.order)
             self._counted(rule.kind)
-        receipt = Receipt(position=None, time=time.time())
+        receipt = Receipt(None, time.time(), 1000 * (time.monotonic() - began))
         return PurgeDone(new_id(), {self._node: APPLIED}, {self._node: receipt})
+
+    def mark(self) -> str:
+        """A moment of this node's own."""
+        name = new_id()
+        self._marks.set(name, self._table.mark(), None)
+        return name
 
     def not_ready(self) -> str | None:
         """Always ready."""
@@ -87,6 +127,10 @@ class LocalPurgeLog:
     def describe(self) -> dict[str, Any]:
         """For the admin API."""
         return {"kind": "local"}
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """This one."""
+        return [entry(self._node, self._card, time.time(), None)]
 
 
 def new_id() -> str:

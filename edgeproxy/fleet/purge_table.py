@@ -38,7 +38,7 @@ _BUCKET = _RULES + 4 * _WAYS
 
 # words of the header
 _SEQ, _ORDER, _POSITION, _FIRST, _LENGTHS_MOVED = 1, 2, 3, 4, 5
-_RUN, _LOG, _EVERYTHING, _WIDE, _LENGTHS = 6, 8, 10, 14, 16
+_RUN, _LOG, _EVERYTHING, _WIDE, _TAGGED, _LENGTHS = 6, 8, 10, 14, 15, 16
 _HEADER = 512
 _LENGTH_WORDS = 128
 _FIRST_BUCKET = _HEADER + 2 * BUCKETS
@@ -145,6 +145,15 @@ class PurgeTable:
                 soft = soft or epoch[_SOFT + word] > since
         return Verdict.SOFT if soft else Verdict.LIVE
 
+    def spared(self, stored_key: bytes, tags: tuple[bytes, ...] | None, stamp: Stamp) -> bool:
+        """Whether no purge since `stamp` names a response that is still being fetched.
+
+        `tags` is None until its head has come: then any purge by tag may name it.
+        """
+        if tags is None and self._words[_TAGGED] > stamp.local:
+            return False
+        return self.verdict(stored_key, tags or (), stamp) is Verdict.LIVE
+
     def _prefix_lengths(self) -> tuple[int, ...]:
         moved = self._words[_LENGTHS_MOVED]
         if moved != self._lengths_seen:
@@ -173,19 +182,30 @@ class PurgeTable:
 
     # writing: the supervisor
 
-    def apply(self, rule: PurgeRule, position: int = UNSETTLED) -> None:
-        """Let a rule count from now on; `position` is its place in the fleet's log."""
-        order = self._words[_ORDER] + 1
+    def mark(self) -> int:
+        """A moment in this run's order, for `apply`."""
+        self._words[_ORDER] += 1
+        return self._words[_ORDER]
+
+    def apply(self, rule: PurgeRule, position: int = UNSETTLED, order: int | None = None) -> None:
+        """Let a rule count from now on; `position` is its place in the fleet's log.
+
+        With `order`, that of a mark: as if it had been given then, so that what this run has fetched
+        since is spared.
+        """
+        now = self._words[_ORDER] + (order is None)
         latest, at = self._slot(rule)
         half = _SOFT if rule.soft else _HARD
         self._words[at + half + 1] = max(position, self._words[at + half + 1])
-        self._words[at + half] = order
+        self._words[at + half] = now if order is None else max(order, self._words[at + half])
         self._note_latest(latest)
+        if rule.kind is PurgeKind.TAG:
+            self._words[_TAGGED] = now
         if rule.kind is PurgeKind.PREFIX:
             word, bit = divmod(len(rule.value), 64)
             self._words[_LENGTHS + word] |= 1 << bit
             self._words[_LENGTHS_MOVED] += 1
-        self._words[_ORDER] = order
+        self._words[_ORDER] = now
         self.seq[0] += 1
         if not rule.soft and rule.kind is not PurgeKind.URL:
             self._words[_WIDE] += 1

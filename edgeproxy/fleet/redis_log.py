@@ -4,57 +4,38 @@ Must not know what a purge is, nor when to ask again.
 
 A Stream holds the purges under positions 1, 2, 3... without gaps; a counter beside it gives
 the last one, a random identity tells one log from its successor after Redis lost it. Two sorted
-sets name the nodes: how far each has applied the log, and when it was last heard of. All keys
-share a hash tag, so that one script may touch them in a cluster. Redis 6.2.
+sets name the nodes: how far each has applied the log, and when it was last heard of; a hash has
+what each tells of itself. A second Stream, the inbox, takes what other services write: whichever
+node sees an entry first moves it into the log. Receipts lie in a hash for each purge that wants
+them, for a minute. All keys share a hash tag, so that one script may touch them in a cluster.
+Redis 6.2.
 """
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError
 
 from edgeproxy.errors import EdgeProxyError
+from edgeproxy.fleet.redis_scripts import APPEND, BEAT, JOIN, ROLL, TAKE_IN
 from edgeproxy.store.redis_connect import client
 
 MAX_ENTRIES = 100_000  # older ones are trimmed: who was away for longer has lost rules
 COMMAND_TIMEOUT = 2.0  # seconds, beyond what a read may block
 CONNECT_TIMEOUT = 1.0
+KEYS = ("id", "last", "log", "applied", "seen", "nodes", "inbox")
+TAKEN_AT_ONCE = 100
+MAX_EVENT_SIZE = 65536  # bytes of what another service may write in one entry
+MAX_EVENT_PARTS = 2000
+RECEIPTS_KEPT = 60_000  # milliseconds
+MAX_POSITION = 2.0**53  # a score is a double
+REMOVED = ":removed"
+"""Ends the name under which a node tells how much it removed."""
 
 FAULTS = (RedisError, RedisClusterException, OSError, TimeoutError)
 """What any call here raises when Redis does not answer as it should."""
-
-_JOIN = """
-local id = redis.call('GET', KEYS[1])
-local last = tonumber(redis.call('GET', KEYS[2]) or '0')
-if not id or (id == ARGV[2] and last < tonumber(ARGV[3])) then
-  id = ARGV[1]
-  last = 0
-  redis.call('SET', KEYS[1], id)
-  redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
-end
-local first = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
-return {id, last, first[1] and first[1][1] or ''}
-"""
-
-_APPEND = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-local position = redis.call('INCR', KEYS[2])
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], string.format('%d-0', position), 'p', ARGV[2])
-return position
-"""
-
-_BEAT = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-local now = tonumber(redis.call('TIME')[1])
-redis.call('ZADD', KEYS[4], ARGV[3], ARGV[2])
-redis.call('ZADD', KEYS[5], now, ARGV[2])
-for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now - tonumber(ARGV[4]))) do
-  redis.call('ZREM', KEYS[4], node)
-  redis.call('ZREM', KEYS[5], node)
-end
-return redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
-"""
 
 
 class LogLost(EdgeProxyError):
@@ -72,10 +53,24 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What stands at one position."""
+    """What stands at one position: a node's purge in `data`, or another service's in `event`."""
 
     position: int
     data: bytes
+    event: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """The nodes by name: how far each has applied the log, and for how many seconds it has been silent.
+
+    `receipts` is what was said of one purge: when it was applied, in microseconds of Redis' time, by
+    node; how much was removed, by node and REMOVED.
+    """
+
+    positions: dict[str, int]
+    silent: dict[str, float]
+    receipts: dict[str, int] = field(default_factory=dict)
 
 
 class RedisLog:
@@ -84,9 +79,11 @@ class RedisLog:
     def __init__(self, url: str, key_prefix: str, node: str) -> None:
         self._redis: Any = client(url, COMMAND_TIMEOUT, CONNECT_TIMEOUT)
         self._node = node
-        base = key_prefix + "{purge}:"
-        self._keys = [base + name for name in ("id", "last", "log", "applied", "seen")]
-        self._log = self._keys[2]
+        self._base = key_prefix + "{purge}:"
+        self._keys = [
+            self._base + name for name in ("id", "last", "log", "applied", "seen", "nodes", "inbox")
+        ]
+        self._log, self._inbox = self._keys[2], self._keys[6]
 
     def __repr__(self) -> str:
         return f"<RedisLog {self._log} node={self._node}>"
@@ -94,50 +91,108 @@ class RedisLog:
     async def join(self, known: bytes, position: int) -> Joined:
         """The log there is, or a new one; `known` and `position` are what this node followed so far."""
         fresh = secrets.token_hex(16)
-        identity, last, first = await self._run(_JOIN, fresh, known.hex(), position)
+        identity, last, first = await self._run(JOIN, fresh, known.hex(), position)
         return Joined(bytes.fromhex(identity.decode()), _position(first) if first else last + 1, last)
 
-    async def append(self, identity: bytes, data: bytes) -> int:
-        """Put a purge at the end; its position. Raises LogLost."""
-        position = await self._run(_APPEND, identity.hex(), data, MAX_ENTRIES)
-        if position == -1:
+    async def append(self, identity: bytes, data: bytes) -> tuple[int, int]:
+        """Put a purge at the end; its position, and Redis' time in microseconds. Raises LogLost."""
+        answer = await self._run(APPEND, identity.hex(), data, MAX_ENTRIES)
+        if answer == -1:
             raise LogLost("the purge log was lost")
-        return int(position)
+        return int(answer[0]), int(answer[1])
 
     async def read(self, after: int, count: int, block: float | None = None) -> list[Entry]:
         """What follows a position, at most `count`; `block` seconds to wait where nothing does."""
-        milliseconds = None if block is None else max(1, int(block * 1000))
-        found: Any = await self._redis.xread({self._log: f"{after}-0"}, count, milliseconds)
+        found: Any = await self._redis.xread({self._log: f"{after}-0"}, count, _milliseconds(block))
         entries = found[0][1] if found else []
-        return [Entry(_position(place), fields.get(b"p", b"")) for place, fields in entries]
+        return [Entry(_position(place), fields.get(b"p", b""), fields.get(b"e")) for place, fields in entries]
 
-    async def beat(self, identity: bytes, position: int, forget: float) -> dict[str, int]:
-        """Tell how far this node is; each node's position. Raises LogLost.
+    async def wait_for_inbox(self, block: float) -> bool:
+        """Whether another service has written anything, within `block` seconds."""
+        return bool(await self._redis.xread({self._inbox: "0-0"}, 1, _milliseconds(block)))
 
-        Nodes not heard of for `forget` seconds are left out from now on.
+    async def take_in(self, identity: bytes) -> int:
+        """Move what other services wrote into the log, all of it; the log's last position. Raises LogLost."""
+        while True:
+            answer = await self._run(
+                TAKE_IN, identity.hex(), MAX_ENTRIES, TAKEN_AT_ONCE, MAX_EVENT_SIZE, MAX_EVENT_PARTS
+            )
+            if answer == -1:
+                raise LogLost("the purge log was lost")
+            if answer[0] < TAKEN_AT_ONCE:
+                return int(answer[1])
+
+    async def beat(
+        self, identity: bytes, position: int, forget: float, card: bytes, receipts: Sequence[str] = ()
+    ) -> None:
+        """Renew this node's lease and tell how far it is. Raises LogLost.
+
+        Nodes not heard of for `forget` seconds are left out from now on; `receipts` names the purges that
+        wait for this node's word.
         """
-        answer = await self._run(_BEAT, identity.hex(), self._node, position, forget)
+        keys = [self._receipts_of(purge) for purge in receipts]
+        answer = await self._run(BEAT, identity.hex(), self._node, position, forget, card, keys=keys)
         if answer == -1:
             raise LogLost("the purge log was lost")
-        return {node.decode(): int(float(score)) for node, score in zip(*[iter(answer)] * 2, strict=True)}
 
-    async def nodes(self) -> dict[str, int]:
-        """Each node's position."""
-        found: Any = await self._redis.zrange(self._keys[3], 0, -1, withscores=True)
-        return {node.decode(): int(score) for node, score in found}
+    async def roll(self, receipts: str | None = None) -> Roll:
+        """The nodes, and what they say of the purge of that id."""
+        keys = [] if receipts is None else [self._receipts_of(receipts)]
+        now, applied, seen, told = await self._run(ROLL, keys=keys)
+        return Roll(
+            {_name(node): int(max(0.0, min(float(at), MAX_POSITION))) for node, at in _pairs(applied)},
+            {_name(node): max(0.0, now - float(at)) for node, at in _pairs(seen)},
+            {_name(node): int(word) for node, word in _pairs(told) if word.isdigit()},
+        )
+
+    async def cards(self) -> dict[str, bytes]:
+        """What each node tells of itself."""
+        found: Any = await self._redis.hgetall(self._keys[5])
+        return {_name(node): card for node, card in found.items()}
+
+    async def counted(self, purge: str, removed: int) -> None:
+        """Tell how many stored responses this node removed for a purge."""
+        key = self._receipts_of(purge)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hset(key, self._node + REMOVED, str(removed))
+            pipe.pexpire(key, RECEIPTS_KEPT)
+            await pipe.execute()
+
+    async def remove(self, nodes: Sequence[str]) -> None:
+        """Strike nodes off: nobody needs to wait for them."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zrem(self._keys[3], *nodes)
+            pipe.zrem(self._keys[4], *nodes)
+            pipe.hdel(self._keys[5], *nodes)
+            await pipe.execute()
 
     async def leave(self) -> None:
-        """Say that this node goes: nobody needs to wait for it."""
-        await self._redis.zrem(self._keys[3], self._node)
-        await self._redis.zrem(self._keys[4], self._node)
+        """Say that this node goes."""
+        await self.remove([self._node])
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
 
-    async def _run(self, script: str, *args: bytes | str | float) -> Any:
-        return await self._redis.eval(script, len(self._keys), *self._keys, *args)
+    def _receipts_of(self, purge: str) -> str:
+        return f"{self._base}receipts:{purge}"
+
+    async def _run(self, script: str, *args: bytes | str | float, keys: Sequence[str] = ()) -> Any:
+        every = [*self._keys, *keys]
+        return await self._redis.eval(script, len(every), *every, *args)
+
+
+def _name(node: bytes) -> str:
+    return node.decode(errors="replace")
+
+
+def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def _position(place: bytes) -> int:
     return int(place.partition(b"-")[0])
+
+
+def _milliseconds(block: float | None) -> int | None:
+    return None if block is None else max(1, int(block * 1000))

@@ -3,8 +3,10 @@
 Must not know epochs (`purge_table`) or how rules travel (`purge_log`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 MAX_PREFIX = 8191  # bytes after the scheme; no target is longer
 
@@ -53,3 +55,13 @@ def host_of(authority: bytes) -> bytes:
     if authority.startswith(b"["):
         return authority.partition(b"]")[0] + b"]"
     return authority.partition(b":")[0]
+
+
+def rules_from(dumped: list[list[Any]]) -> tuple[PurgeRule, ...]:
+    """The rules that `dump_rules` gave."""
+    return tuple(PurgeRule(PurgeKind(kind), value, soft) for kind, value, soft in dumped)
+
+
+def dump_rules(rules: Sequence[PurgeRule]) -> list[list[Any]]:
+    """Rules as they are sent to another process of this node."""
+    return [[str(rule.kind), rule.value, rule.soft] for rule in rules]

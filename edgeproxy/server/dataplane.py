@@ -8,6 +8,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from edgeproxy.caching.key import PIECE
@@ -24,10 +25,12 @@ from edgeproxy.edge.hot import on_evict
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import identify
+from edgeproxy.edge.purge_scan import PurgeScan
 from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.errors import EdgeProxyError
 from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.fleet.rules import PurgeRule
 from edgeproxy.server.doors import Doors
 from edgeproxy.server.exchange import Exchange
 from edgeproxy.server.gauges import Gauges, RedisTimes
@@ -109,6 +112,7 @@ class DataPlane:
             loop=loop,
             invalidate=invalidate,
         )
+        self._scan = PurgeScan(self._memory, purges, self._lookup.pieces)
         self._revalidations = Revalidations()
         self._tunnels = Tunnels(clock)
         forwarder = Forwarder(self._fetcher, self._revalidations, self._tunnels, clock)
@@ -308,6 +312,24 @@ class DataPlane:
             variants = await self._fetcher.forget(key)
             removed += [f"{key.decode('latin-1')} {variant.hex()}" for variant in variants]
         return removed
+
+    def free(self, keys: list[bytes]) -> int:
+        """Remove what purges took under these cache keys from memory; how many stored responses that were."""
+        return self._scan.free(keys)
+
+    async def weigh(self, rules: Sequence[PurgeRule], keys: list[bytes]) -> list[Any]:
+        """What rules would take here, a `Sample`; of URLs, whose cache keys are given, from Redis too."""
+        sample = await self._scan.weigh(rules)
+        if self._redis is not None:
+            for key in keys:
+                self._scan.weigh_variants(sample, key, await self._redis.variants(key))
+        return sample.dump()
+
+    async def popularity(
+        self, rules: Sequence[PurgeRule], most: int, rounds: Sequence[float]
+    ) -> dict[bytes, float]:
+        """The most popular URLs here that rules name, as seen in rounds of some seconds."""
+        return await self._scan.popularity(rules, most, rounds)
 
     def _evicted(self, node: Node) -> None:
         on_evict(node)

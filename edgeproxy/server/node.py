@@ -5,10 +5,8 @@ Must not know signals or exit codes (`supervisor`), nor HTTP.
 
 import asyncio
 import os
-import re
-import secrets
-import socket
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from edgeproxy.admin.ports import PurgeOrder
@@ -16,6 +14,7 @@ from edgeproxy.caching.stored import Stamp
 from edgeproxy.config.model import Config
 from edgeproxy.edge.routing import Router
 from edgeproxy.fleet.fleet_log import FleetPurgeLog
+from edgeproxy.fleet.journal import PurgeJournal
 from edgeproxy.fleet.purge_log import LocalPurgeLog, PurgeLog
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.fleet.redis_advice import advise
@@ -24,10 +23,14 @@ from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
 from edgeproxy.server.checks import HealthChecks
 from edgeproxy.server.control import ControlError
 from edgeproxy.server.crew import Crew
+from edgeproxy.server.drips import Drips
+from edgeproxy.server.forecast import Forecast
 from edgeproxy.server.hello import Hello, Inherited
+from edgeproxy.server.identity import Identity, card_of
 from edgeproxy.server.listeners import ListenerSockets
 from edgeproxy.server.origins import Origins
-from edgeproxy.server.purging import PurgeDesk, parse
+from edgeproxy.server.purging import PurgeDesk, parse, rules_of_event
+from edgeproxy.server.traffic import Traffic
 from edgeproxy.telemetry.collector import NodeCollector
 from edgeproxy.telemetry.counters import Counters
 from edgeproxy.wire.fields import RawField
@@ -40,7 +43,8 @@ class Node:
     """What the processes of this node share, and the answers of its admin API."""
 
     def __init__(self, config: Config, sockets: list[ListenerSockets]) -> None:
-        self.name = node_name(config)
+        self._identity = Identity(config)
+        self.name = self._identity.name
         self.config = config
         self.started = False
         self.draining = False
@@ -51,6 +55,8 @@ class Node:
         # parts
         self._sockets = sockets
         self._router = Router(config)
+        self._card = card_of(config, len(self.counters))
+        self._traffic = Traffic(self.counters)
         self._log = self._make_log()
         self._collector = NodeCollector([*self.counters, self._own], self._pids)
         self._told: dict[int, Config] = {}
@@ -71,7 +77,9 @@ class Node:
     @crew.setter
     def crew(self, crew: Crew) -> None:
         self._crew = crew
-        self._desk = PurgeDesk(lambda: self._log, crew, lambda: self._router)
+        self._drips = Drips(lambda: self._log, crew, self._show_drips)
+        forecast = Forecast(self.name, crew, lambda: self.config, self._traffic.rate)
+        self._desk = PurgeDesk(lambda: self._log, crew, lambda: self._router, self._drips, forecast)
 
     # lifetime
 
@@ -80,6 +88,7 @@ class Node:
         await self._log.start()
         self._look_at_redis()
         await self._checks.follow(self.config)
+        self._own_task(self._traffic.run())
 
     async def close(self) -> None:
         """Stop that, and give the shared memory back."""
@@ -87,10 +96,12 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._checks.close()
+        await self._drips.close()
         await self._log.close()
         for each in (*self.counters, self._own):
             each.close()
         self._purges.close()
+        self._identity.close()
 
     def take(self, config: Config) -> None:
         """Let another configuration be in force."""
@@ -105,9 +116,18 @@ class Node:
     def _make_log(self) -> PurgeLog:
         settings = self.config.cache.redis
         if settings is None:
-            return LocalPurgeLog(self.name, self._purges, self._count_purge)
-        redis = RedisLog(settings.url, settings.key_prefix, self.name)
-        return FleetPurgeLog(self.name, self._purges, redis, self._count_purge)
+            return LocalPurgeLog(self.name, self._purges, self._count_purge, self._card)
+        disk = self.config.cache.disk
+        return FleetPurgeLog(
+            self.name,
+            self._purges,
+            RedisLog(settings.url, settings.key_prefix, self.name),
+            self._count_purge,
+            card=self._card,
+            journal=None if disk is None else PurgeJournal(Path(disk.path) / "purges.unsent"),
+            rules_of=lambda event: rules_of_event(event, self._router),
+            count=lambda rules: self._desk.free(rules),
+        )
 
     async def _exchange_logs(self, old: PurgeLog, new: PurgeLog) -> None:
         await old.close()
@@ -213,6 +233,10 @@ class Node:
             out.append(entry)
         return out
 
+    async def nodes(self) -> list[dict[str, Any]]:
+        """The fleet's nodes, this one first."""
+        return await self._log.nodes()
+
     # what operators do
 
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:
@@ -266,6 +290,9 @@ class Node:
     def _count_purge(self, kind: PurgeKind) -> None:
         self._own.ints[self._own.counter("edgeproxy_purges_total", kind)] += 1
 
+    def _show_drips(self, left: int) -> None:
+        self._own.floats[self._own.gauge("edgeproxy_purge_drip_remaining")] = left
+
     def _pids(self) -> dict[str, int]:
         pids = {str(seat.index): seat.process.pid for seat in self.crew.seats if seat.process is not None}
         return {"supervisor": os.getpid(), **pids}
@@ -275,14 +302,6 @@ def _knowledge(told: dict[str, Any]) -> tuple[bool, float]:
     """How much a worker's explanation says: of what is stored, else of the answer not stored last."""
     refusal = told.get("last_refusal") or {}
     return bool(told.get("stored")), float(refusal.get("wall", 0.0))
-
-
-def node_name(config: Config) -> str:
-    """`server.node`, or the host's name and eight random hex digits."""
-    if config.server.node:
-        return config.server.node
-    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "node"
-    return f"{host[:180]}-{secrets.token_hex(4)}"
 
 
 def worker_count(config: Config) -> int:

@@ -3,17 +3,20 @@
 Must not know HTTP, nor how rules reach other nodes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edgeproxy.admin.ports import PurgeOrder
 from edgeproxy.edge.routing import Router
 from edgeproxy.errors import BadRequest
-from edgeproxy.fleet.purge_log import PurgeLog
+from edgeproxy.fleet.entries import Event
+from edgeproxy.fleet.purge_log import PurgeLog, Receipt
 from edgeproxy.fleet.rules import MAX_PREFIX, PurgeKind, PurgeRule, without_scheme
 from edgeproxy.server.control import ControlError
 from edgeproxy.server.crew import Crew
+from edgeproxy.server.drips import Drips
+from edgeproxy.server.forecast import Forecast
 from edgeproxy.wire.target import Target, parse_uri
 
 REMOVE_TIMEOUT = 5.0  # seconds for workers to say what they had of a URL
@@ -67,13 +70,30 @@ def _host(host: str) -> bytes:
     raise BadRequest(f"host {host!r} is no host name", 422)
 
 
+def rules_of_event(event: Event, router: Router) -> tuple[PurgeRule, ...]:
+    """What another service's event means under this node's routes. Raises BadRequest."""
+    orders = [PurgeOrder(urls=event.urls, tags=event.tags, everything=event.everything, soft=event.soft)]
+    orders += [PurgeOrder(prefix=prefix, soft=event.soft) for prefix in event.prefixes]
+    orders += [PurgeOrder(host=host, soft=event.soft) for host in event.hosts]
+    return tuple(dict.fromkeys(rule for order in orders for rule in plan(order, router).rules))
+
+
 class PurgeDesk:
     """Carries out purges: they count in every worker before the answer is given."""
 
-    def __init__(self, log: Callable[[], PurgeLog], crew: Crew, router: Callable[[], Router]) -> None:
+    def __init__(
+        self,
+        log: Callable[[], PurgeLog],
+        crew: Crew,
+        router: Callable[[], Router],
+        drips: Drips,
+        forecast: Forecast,
+    ) -> None:
         self._log = log
         self._crew = crew
         self._router = router
+        self._drips = drips
+        self._forecast = forecast
 
     def __repr__(self) -> str:
         return f"<PurgeDesk {self._log()!r}>"
@@ -81,19 +101,34 @@ class PurgeDesk:
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:
         """Purge, and tell the outcome as the admin API answers it. Raises BadRequest."""
         planned = plan(order, self._router())
-        done = await self._log().purge(planned.rules, order.wait)
-        removed = None
-        if not order.soft and order.urls and len(order.urls) and _only_urls(planned):
-            removed = await self._remove(planned.keys)
+        if order.dry_run:
+            return await self._forecast.of(planned.rules, planned.keys if _only_urls(planned.rules) else ())
+        if order.rate is not None:
+            return await self._drips.begin(planned.rules, order.rate)
+        counting = not order.soft and _only_urls(planned.rules)
+        done = await self._log().purge(planned.rules, order.wait, count=counting)
+        removed = await self._remove(planned.keys) if counting else None
         return {
             "id": done.id,
             "removed": removed,
             "nodes": done.nodes,
             "receipts": {
-                node: {"position": receipt.position, "time": receipt.time}
-                for node, receipt in done.receipts.items()
+                node: _told(receipt, removed if at == 0 else receipt.removed)
+                for at, (node, receipt) in enumerate(done.receipts.items())
             },
         }
+
+    async def free(self, rules: Sequence[PurgeRule]) -> int | None:
+        """For a purge of another node: free what its URLs held in memory here, and count it.
+
+        None where that would cost a scan, or a worker is silent.
+        """
+        if not rules or not _only_urls(rules) or any(rule.soft for rule in rules):
+            return None
+        keys = [scheme + rule.value for rule in rules for scheme in (b"http://", b"https://")]
+        answers = await self._crew.ask("free", keys, timeout=REMOVE_TIMEOUT)
+        removed = [answer for answer in answers.values() if isinstance(answer, int)]
+        return sum(removed) if len(removed) == len(answers) else None
 
     async def _remove(self, keys: tuple[bytes, ...]) -> int | None:
         """Free what the URLs held; how many stored responses that were, None where a worker is silent."""
@@ -107,5 +142,15 @@ class PurgeDesk:
         return None if silent else len(removed)
 
 
-def _only_urls(planned: PurgePlan) -> bool:
-    return all(rule.kind is PurgeKind.URL for rule in planned.rules)
+def _told(receipt: Receipt, removed: int | None) -> dict[str, Any]:
+    milliseconds = receipt.milliseconds
+    return {
+        "position": receipt.position,
+        "time": receipt.time,
+        "removed": removed,
+        "milliseconds": None if milliseconds is None else round(milliseconds, 3),
+    }
+
+
+def _only_urls(rules: Sequence[PurgeRule]) -> bool:
+    return all(rule.kind is PurgeKind.URL for rule in rules)

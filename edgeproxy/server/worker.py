@@ -21,6 +21,7 @@ from edgeproxy.config.load import load_mapping
 from edgeproxy.config.model import Config, Listener
 from edgeproxy.edge.fetch import Answered
 from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.fleet.rules import rules_from
 from edgeproxy.server.affinity import pin
 from edgeproxy.server.control import Channel, ControlError
 from edgeproxy.server.dataplane import DataPlane
@@ -75,6 +76,9 @@ class Worker:
                 "reopen": self.reopen,
                 "explain": self.explain,
                 "remove": lambda keys: self.plane.remove(keys),
+                "free": lambda keys: self.plane.free(keys),
+                "weigh": lambda rules, keys: self.plane.weigh(rules_from(rules), keys),
+                "popularity": lambda rules, *how: self.plane.popularity(rules_from(rules), *how),
                 "health": lambda *args: self.plane.set_health(*args),
                 "steer": lambda *args: self.plane.steer(*args),
                 "snapshot": lambda: self.plane.snapshot(),

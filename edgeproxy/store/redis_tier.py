@@ -189,6 +189,19 @@ class RedisTier:
         self.stats.removals += len(variants)
         return variants
 
+    async def variants(self, key: bytes) -> list[bytes]:
+        """The variant keys that are stored under a cache key; empty when Redis did not answer in time."""
+        if not self.breaker.closed:
+            return []
+        try:
+            (fields,) = await self._reads.ask((("HKEYS", self.name_of(key)),), self._timeout)
+        except NodeAway:
+            return []
+        except REDIS_ERRORS as error:
+            self._fault(error)
+            return []
+        return [field[1:] for field in _bytes_list(fields) if field[:1] == b"v"]
+
     # --- reading ----------------------------------------------------------------
 
     async def _look_up(self, key: bytes, variant_of: VariantOf) -> StoredResponse | None:

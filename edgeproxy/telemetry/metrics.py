@@ -176,6 +176,12 @@ def _rows() -> tuple[Metric, ...]:
         Metric(
             "edgeproxy_purges_pending", gauge, (), "Purges made here that the fleet has not been told yet."
         ),
+        Metric(
+            "edgeproxy_purge_drip_remaining",
+            gauge,
+            (),
+            "URLs that paced soft purges given here have still to make stale.",
+        ),
     )
 
 

@@ -6,8 +6,17 @@ import pytest
 
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
 from tests.integration.raw_origins import origin, until
-from tests.integration.shop_origin import PIECE, Growing, Shop, StandingClock, caching, crowd, requests
-from tests.plane import plane
+from tests.integration.shop_origin import (
+    PIECE,
+    Growing,
+    Shop,
+    StandingClock,
+    begun,
+    caching,
+    crowd,
+    requests,
+)
+from tests.plane import plane, request
 
 FRESH = "Cache-Control: max-age=60"
 
@@ -123,3 +132,48 @@ async def test_what_was_fetched_before_a_purge_is_relayed_and_not_stored() -> No
         assert proxy.plane.snapshot()["memory"]["responses"] == 0
         await proxy.get("/a")
         assert shop.count == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "fetches"),
+    [
+        (PurgeRule(PurgeKind.URL, b"shop.test/b"), 1),
+        (PurgeRule(PurgeKind.PREFIX, b"shop.test/b"), 1),
+        (PurgeRule(PurgeKind.HOST, b"other.test"), 1),
+        (PurgeRule(PurgeKind.PREFIX, b"shop.test/"), 2),
+        (PurgeRule(PurgeKind.TAG, b"other"), 2),  # until the head is there, any tag may be its
+        (PurgeRule(PurgeKind.EVERYTHING), 2),
+    ],
+)
+async def test_a_purge_of_something_else_keeps_nobody_from_joining(rule: PurgeRule, fetches: int) -> None:
+    shop = Shop(FRESH, "Surrogate-Key: a")
+    async with (
+        origin(shop) as raw,
+        plane(caching("collapse_timeout: 1h"), StandingClock(), o=raw.url) as proxy,
+    ):
+        shop.gate.clear()
+        before = await crowd(proxy, 2)
+        await until(lambda: shop.waiting == 1)
+        proxy.purges.apply(rule)
+        after = await crowd(proxy, 2)
+        await until(lambda: len(proxy.plane._requests) == 4 and shop.waiting == fetches)
+        shop.gate.set()
+        await asyncio.gather(*before, *after)
+        assert shop.count == fetches
+
+
+@pytest.mark.parametrize(("tag", "fetches"), [(b"other", 1), (b"a", 2)])
+async def test_once_its_tags_are_known_a_growing_answer_is_joined_unless_they_were_purged(
+    tag: bytes, fetches: int
+) -> None:
+    shop = Growing(2, FRESH, "Surrogate-Key: a")
+    async with origin(shop) as raw, plane(caching(), o=raw.url) as proxy, proxy.client() as leader:
+        await leader.send(request("/a"))
+        assert await begun(leader) == PIECE
+        proxy.purges.apply(PurgeRule(PurgeKind.TAG, tag))
+        async with proxy.client() as late:
+            await late.send(request("/a"))
+            assert await begun(late) == PIECE
+            shop.more.set()
+            assert await late.exactly(len(PIECE)) == PIECE
+        assert shop.count == fetches

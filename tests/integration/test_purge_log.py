@@ -11,12 +11,14 @@ import pytest
 import redis
 
 from edgeproxy.caching.stored import Stamp
-from edgeproxy.fleet import fleet_log as module
 from edgeproxy.fleet import redis_log
-from edgeproxy.fleet.fleet_log import FleetPurgeLog, FleetTiming
+from edgeproxy.fleet import unsettled as module
+from edgeproxy.fleet.fleet_log import FleetPurgeLog
+from edgeproxy.fleet.journal import PurgeJournal
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.fleet.redis_log import RedisLog
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
+from edgeproxy.fleet.timing import FleetTiming
 from tests.redis_server import RedisServer
 
 URL = PurgeRule(PurgeKind.URL, b"shop.example/a")
@@ -28,7 +30,13 @@ FAST = FleetTiming(block=0.1, retry_least=0.02, retry_most=0.1)
 class FleetNode:
     """A node's purge log and table; `elsewhere` is what others see of a response it fetched now."""
 
-    def __init__(self, name: str, server: RedisServer, timing: FleetTiming = FAST) -> None:
+    def __init__(
+        self,
+        name: str,
+        server: RedisServer,
+        timing: FleetTiming = FAST,
+        journal: PurgeJournal | None = None,
+    ) -> None:
         self.name = name
         self.table = PurgeTable.create()
         self.counted: Counter[PurgeKind] = Counter()
@@ -38,6 +46,7 @@ class FleetNode:
             RedisLog(server.url, "edge:", name),
             lambda kind: self.counted.update([kind]),
             timing,
+            journal=journal,
         )
 
     def verdict(self, stamp: Stamp, key: bytes = KEY) -> Verdict:
@@ -165,13 +174,13 @@ async def test_a_node_that_left_is_not_waited_for(redis_server):
 
 
 async def test_a_silent_node_is_forgotten_after_a_while(redis_server):
-    timing = replace(FAST, forget=1.0)
+    timing = replace(FAST, lease=1.0, max_purge_lag=2.0)
     async with fleet(redis_server, "a", timing=timing) as (a,):
         await a.joined()
         with redis.Redis.from_url(redis_server.url) as client:
             client.zadd("edge:{purge}:applied", {"gone": 0})
             client.zadd("edge:{purge}:seen", {"gone": time.time() - 30})
-        await eventually(lambda: (a.state["nodes"]) == ["a"] and a.log._nodes.keys() == {"a"})
+        await eventually(lambda: (a.state["nodes"]) == ["a"] and a.log._members.others == {})
         assert (await a.log.purge([URL], 10)).nodes == {"a": "applied"}
 
 
@@ -356,6 +365,132 @@ async def test_a_redis_that_takes_no_writes_leaves_purges_pending_until_it_does(
         await eventually(lambda: a.state["pending"] == 0)
 
 
+async def test_a_purge_as_of_a_mark_spares_what_any_node_fetched_since(redis_server):
+    soft = replace(URL, soft=True)
+    async with fleet(redis_server, "a", "b") as (a, b):
+        await a.joined()
+        await b.joined()
+        old = {node: node.table.stamp() for node in (a, b)}
+        mark = a.log.mark()
+        await eventually(lambda: a.state["position"] == b.state["position"] == 1)
+        new = {node: node.table.stamp() for node in (a, b)}
+        await a.log.purge([soft], 10, since=mark)
+        await eventually(lambda: a.state["position"] == b.state["position"] == 2 and not a.state["pending"])
+        for node in (a, b):
+            for fetched_by in (a, b):
+                assert node.verdict(old[fetched_by]) is Verdict.SOFT
+                assert node.verdict(new[fetched_by]) is Verdict.LIVE
+
+
+async def test_a_mark_made_without_redis_takes_too_much_rather_than_too_little(server):
+    server.kill()
+    async with fleet(server, "a", "b") as (a, b):
+        old = {node: node.table.stamp() for node in (a, b)}
+        mark = a.log.mark()
+        new = a.table.stamp()
+        await a.log.purge([replace(URL, soft=True)], 0.0, since=mark)
+        assert a.verdict(new) is Verdict.LIVE
+        assert a.verdict(old[a]) is Verdict.SOFT
+        server.start()
+        await eventually(lambda: a.state["connected"] and a.state["pending"] == 0)
+        await eventually(lambda: b.verdict(old[b]) is not Verdict.LIVE)
+
+
+async def test_receipts_tell_what_each_node_removed_and_how_long_it_took(redis_server):
+    async def removed(rules: object) -> int:
+        return 5
+
+    async with fleet(redis_server, "a", "b") as (a, b):
+        b.log._count = removed
+        await a.joined()
+        await b.joined()
+        await eventually(lambda: len(a.state["nodes"]) == 2)
+        done = await a.log.purge([URL], 10, count=True)
+        assert done.receipts["b"].removed == 5
+        assert done.receipts["a"].removed is None
+        for receipt in done.receipts.values():
+            assert receipt.milliseconds is not None
+            assert 0 <= receipt.milliseconds < 10_000
+        assert (await a.log.purge([URL], 10)).receipts["b"].milliseconds is not None
+
+
+async def test_a_node_whose_lease_ended_is_pending_but_nobody_waits_for_it(redis_server):
+    timing = replace(FAST, lease=1.0)
+    async with fleet(redis_server, "a", "b", timing=timing) as (a, b):
+        await a.joined()
+        await b.joined()
+        await b.log._halt()
+        await eventually(lambda: a.state["nodes"] == ["a"])
+        assert [each["node"] for each in await a.log.nodes()] == ["a"]
+        async with asyncio.timeout(10):
+            done = await a.log.purge([URL], 20)
+        assert done.nodes == {"a": "applied", "b": "pending"}
+
+
+async def test_purges_of_an_earlier_run_are_read_from_disk_count_and_are_sent(server, tmp_path):
+    server.kill()
+    a = FleetNode("a", server, journal=PurgeJournal(tmp_path / "unsent"))
+    await a.log.start()
+    await eventually(lambda: a.log.not_ready() is None)
+    await asyncio.gather(*(a.log.purge([PurgeRule(PurgeKind.TAG, b"%d" % n)], 0.1) for n in range(20)))
+    await a.log.purge([URL], 0.0)
+    await a.log._halt()  # as if it were killed
+    again = FleetNode("a", server, journal=PurgeJournal(tmp_path / "unsent"))
+    stamp = again.table.stamp()
+    await again.log.start()
+    try:
+        assert again.state["pending"] == 21
+        assert again.verdict(stamp) is Verdict.DEAD
+        server.start()
+        await eventually(lambda: again.state["pending"] == 0 and again.state["position"] == 21)
+        await eventually(lambda: (tmp_path / "unsent").stat().st_size == 0)
+    finally:
+        await again.log.close()
+        await a.log.close()
+
+
+async def test_other_services_may_write_while_no_node_is_there(redis_server):
+    with redis.Redis.from_url(redis_server.url) as client:
+        for _ in range(250):
+            client.xadd("edge:{purge}:inbox", {"everything": "1"})
+    async with fleet(redis_server, "a") as (a,):
+        await a.joined()
+        assert a.state["position"] == 250, "all of it before it is ready"
+        with redis.Redis.from_url(redis_server.url) as client:
+            assert client.xlen("edge:{purge}:inbox") == 0
+
+
+async def test_an_inbox_that_is_none_leaves_the_log_alone(redis_server, caplog):
+    async with fleet(redis_server, "a", "b") as (a, b):
+        await a.joined()
+        await b.joined()
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.set("edge:{purge}:inbox", "hello")
+            await eventually(lambda: "not taken in for now" in caplog.text)
+            done = await a.log.purge([URL], 10)
+            assert set(done.nodes.values()) == {"applied"}
+
+
+async def test_whatever_stands_in_redis_the_log_is_followed_again(redis_server, caplog):
+    async with fleet(redis_server, "a", "b") as (a, b):
+        await a.joined()
+        await b.joined()
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.zadd("edge:{purge}:applied", {b"\xff": float("inf"), "low": float("-inf")})
+            client.hset("edge:{purge}:nodes", b"\xff", b"\xff")
+            client.xadd("edge:{purge}:log", {"e": b"\x91\xa1x"}, id=f"{2**64 - 1}-0")
+        await eventually(lambda: caplog.records)
+        await eventually(lambda: a.state["connected"] and b.state["connected"])
+
+        async def agreed() -> bool:
+            done = await a.log.purge([URL], 1)
+            return done.nodes["a"] == done.nodes.get("b") == "applied"
+
+        async with asyncio.timeout(20):
+            while not await agreed():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+
 async def test_purges_that_never_left_are_told_at_the_end(server, caplog):
     server.kill()
     async with fleet(server, "a") as (a,):
@@ -379,8 +514,9 @@ async def test_nothing_grows_with_the_number_of_purges(redis_server, caplog):
         await b.joined()
         await asyncio.gather(*(a.log.purge([URL], 0.0 if n % 2 else 10) for n in range(200)))
         await eventually(lambda: a.state["pending"] == 0 and b.state["position"] == 200)
-        assert not a.log._sent
-        assert not a.log._awaited
+        assert not a.log._unsettled.sent
+        assert not a.log._unsettled.awaited
+        assert not a.log._receipts
         assert not caplog.records
         assert "following at 200" in repr(a.log)
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from edgeproxy.fleet.redis_advice import advice, advise
-from edgeproxy.fleet.redis_log import FAULTS, RedisLog
+from edgeproxy.fleet.redis_log import REMOVED, RedisLog
 from edgeproxy.store.cluster_pipe import ClusterPipe
 from edgeproxy.store.redis_tier import RedisTier
 from tests.redis_fleets import MASTER, RedisNodes, WatchedRedis, direct
@@ -60,13 +60,21 @@ async def follows_the_log(url: str) -> None:
     try:
         joined = await log.join(b"", 0)
         assert (await other.join(b"", 0)).identity == joined.identity
-        assert await log.append(joined.identity, b"purge") == 1
+        assert (await log.append(joined.identity, b"purge"))[0] == 1
         assert [entry.data for entry in await other.read(0, 10, 1.0)] == [b"purge"]
         assert await other.read(1, 10, 0.01) == []
-        await log.beat(joined.identity, 1, 60)
-        assert await other.beat(joined.identity, 0, 60) == {"a": 1, "b": 0}
+        assert not await other.wait_for_inbox(0.01)
+        assert await other.take_in(joined.identity) == 1
+        await log.beat(joined.identity, 1, 60, b"card of a", ["one"])
+        await log.counted("one", 5)
+        await other.beat(joined.identity, 0, 60, b"card of b")
+        roll = await other.roll("one")
+        assert roll.positions == {"a": 1, "b": 0}
+        assert roll.receipts["a"] > 0
+        assert roll.receipts["a" + REMOVED] == 5
+        assert await other.cards() == {"a": b"card of a", "b": b"card of b"}
         await log.leave()
-        assert await other.nodes() == {"b": 0}
+        assert (await other.roll()).positions == {"b": 0}
     finally:
         await log.close()
         await other.close()

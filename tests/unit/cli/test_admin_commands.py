@@ -110,6 +110,30 @@ def test_purge_prints_json_for_machines(node: Node) -> None:
     assert json.loads(node.invoke(purge, "--everything", "--json").output) == APPLIED
 
 
+def test_purge_asks_for_a_dry_run_and_tells_its_cost(node: Node) -> None:
+    refill = {"seconds": 2.5, "origin_seconds": 7.25}
+    node.answer = {"node": "edge-1", "responses": 12, "bytes": 4096, "exact": True, "refill": refill}
+    result = node.invoke(purge, "--everything", "--dry-run")
+    assert node.calls == [("POST", "/purge", {"everything": True, "dry_run": True})]
+    assert result.exit_code == 0
+    assert "would purge 12 stored responses, 4096 bytes, in memory of edge-1" in result.output
+    assert "7.25 s of the origins' time, at least 2.5 s" in result.output
+    node.answer |= {"exact": False, "refill": refill | {"seconds": None}}
+    result = node.invoke(purge, "--everything", "--dry-run")
+    assert "about 12 stored responses" in result.output
+    assert "no requests come" in result.output
+
+
+def test_purge_sends_its_rate_and_tells_how_long_it_takes(node: Node) -> None:
+    drip = {"urls": 1000, "rate": "200/s", "seconds": 5.0}
+    node.answer = {"id": "7", "removed": None, "nodes": {"edge-1": "pending"}, "receipts": {}, "drip": drip}
+    result = node.invoke(purge, "--everything", "--soft", "--rate", "200/s")
+    assert node.calls == [("POST", "/purge", {"everything": True, "soft": True, "rate": "200/s"})]
+    assert "1000 URLs are made stale at 200/s, within 5 s (purge 7)" in result.output
+    assert result.exit_code == PENDING
+    assert node.invoke(purge, "--everything", "--rate", "200/s").exit_code == 2
+
+
 def test_purge_without_a_selector_is_wrong_usage_and_calls_nothing(node: Node) -> None:
     assert node.invoke(purge, "--soft").exit_code == 2
     assert node.calls == []

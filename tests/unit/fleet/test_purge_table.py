@@ -267,3 +267,30 @@ def test_the_table_says_what_the_list_of_rules_says(before, after, host, path, t
         assert table.verdict(b"https://" + host + path, tags, stamp) is expected
     finally:
         table.close()
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_a_rule_as_of_a_mark_spares_what_was_fetched_since(table, soft):
+    before = table.stamp()
+    mark = table.mark()
+    since = table.stamp()
+    table.apply(PurgeRule(PurgeKind.TAG, b"other"))
+    table.apply(url(soft=soft), order=mark)
+    assert table.verdict(KEY, (), before) is (Verdict.SOFT if soft else Verdict.DEAD)
+    assert table.verdict(KEY, (), since) is Verdict.LIVE
+    table.apply(url(soft=soft))
+    table.apply(url(soft=soft), order=mark)
+    assert table.verdict(KEY, (), since) is not Verdict.LIVE, "a later rule stays"
+
+
+def test_what_is_being_fetched_is_spared_by_purges_of_something_else(table):
+    stamp = table.stamp()
+    table.apply(url(b"shop.example/other"))
+    assert table.spared(KEY, None, stamp)
+    table.apply(PurgeRule(PurgeKind.TAG, b"css"))
+    assert not table.spared(KEY, None, stamp), "nobody knows its tags yet"
+    assert table.spared(KEY, (b"js",), stamp)
+    assert not table.spared(KEY, (b"css",), stamp)
+    assert table.spared(KEY, None, table.stamp())
+    table.apply(url(soft=True))
+    assert not table.spared(KEY, (b"js",), stamp)

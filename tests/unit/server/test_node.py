@@ -4,7 +4,8 @@ import re
 import pytest
 
 from edgeproxy.config.model import Config, Origin, Route, Server, Upstream
-from edgeproxy.server.node import node_name, worker_count
+from edgeproxy.server.identity import Identity
+from edgeproxy.server.node import worker_count
 
 
 def config(**server) -> Config:
@@ -16,8 +17,8 @@ def config(**server) -> Config:
 
 
 def test_a_node_is_named_by_its_configuration_or_its_host():
-    assert node_name(config(node="edge-7")) == "edge-7"
-    first, second = node_name(config()), node_name(config())
+    assert Identity(config(node="edge-7")).name == "edge-7"
+    first, second = Identity(config()).name, Identity(config()).name
     assert re.fullmatch(r"[A-Za-z0-9._-]+-[0-9a-f]{8}", first)
     assert first != second
 

@@ -1,11 +1,17 @@
+from contextlib import suppress
+
+import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from edgeproxy.admin.ports import PurgeOrder
 from edgeproxy.config.model import Config, Key, KeyQuery, Match, Origin, Route, RouteCache, Upstream
 from edgeproxy.edge.routing import Router
-from edgeproxy.errors import BadRequest
+from edgeproxy.errors import BadRequest, EdgeProxyError
+from edgeproxy.fleet.entries import Event, decode_event
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
-from edgeproxy.server.purging import plan
+from edgeproxy.server.purging import plan, rules_of_event
 
 STATIC = Route(
     name="static",
@@ -82,3 +88,35 @@ def test_what_is_refused_says_why(order, message):
     with pytest.raises(BadRequest, match=message) as caught:
         plan(PurgeOrder(**order), ROUTER)
     assert caught.value.status == 422
+
+
+def test_an_event_means_what_orders_of_the_same_names_mean():
+    event = Event(
+        urls=("http://a.example/static/x?utm_source=m&q=1",),
+        tags=("t",),
+        prefixes=("http://a.example/x", "http://a.example/y"),
+        hosts=("B.example",),
+        everything=True,
+        soft=True,
+    )
+    assert set(rules_of_event(event, ROUTER)) == {
+        rule("url", b"a.example/static/x?q=1", True),
+        rule("tag", b"t", True),
+        rule("prefix", b"a.example/x", True),
+        rule("prefix", b"a.example/y", True),
+        rule("host", b"b.example", True),
+        rule("everything", soft=True),
+    }
+
+
+@given(
+    st.lists(
+        st.text(max_size=30) | st.sampled_from(["url", "tag", "prefix", "host", "http://a/"]), max_size=8
+    )
+)
+@example(["url", "http://a/\ud7ff"])
+@example(["url", "http://[::1"])
+@example(["host", "\x00"])
+def test_whatever_another_service_writes_is_understood_or_refused(parts):
+    with suppress(ValueError, EdgeProxyError):
+        assert rules_of_event(decode_event(msgspec.msgpack.encode(parts)), ROUTER)

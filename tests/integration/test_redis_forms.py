@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from edgeproxy.fleet.redis_advice import advice, advise
-from edgeproxy.fleet.redis_log import REMOVED, RedisLog
+from edgeproxy.fleet.redis_log import FAULTS, REMOVED, RedisLog
 from edgeproxy.store.cluster_pipe import ClusterPipe
 from edgeproxy.store.redis_tier import RedisTier
 from tests.redis_fleets import MASTER, RedisNodes, WatchedRedis, direct

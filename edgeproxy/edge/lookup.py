@@ -12,13 +12,16 @@ from edgeproxy.caching.key import PIECE, part_key
 from edgeproxy.caching.negotiation import ACCEPT_ENCODING, ACCEPT_LANGUAGE
 from edgeproxy.caching.no_vary_search import NO_VARY_SEARCH, search_variance
 from edgeproxy.caching.policy import CachePolicy
+from edgeproxy.caching.retention import retention
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.caching.vary import matches, preferred, selecting_names, variant_of
+from edgeproxy.clock import Clock, SteadyClock
 from edgeproxy.edge.aliases import Aliases
 from edgeproxy.edge.copies import drop_outdated, plain_node
 from edgeproxy.edge.hot import cool
 from edgeproxy.edge.pieces import Pieces
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
+from edgeproxy.store.layers import Layers
 from edgeproxy.store.memory import MemoryTier, Node, Primary
 from edgeproxy.store.tier import SharedTier
 from edgeproxy.wire.heads import RequestHead
@@ -55,7 +58,12 @@ class Lookup:
     """Memory first, then the shared tier; what a purge took is removed on the way."""
 
     def __init__(
-        self, memory: MemoryTier, shared: SharedTier | None, purges: PurgeTable, counts: TierCounts
+        self,
+        memory: MemoryTier,
+        shared: Layers | None,
+        purges: PurgeTable,
+        counts: TierCounts,
+        clock: Clock | None = None,
     ) -> None:
         self.memory = memory
         self.shared = shared
@@ -63,6 +71,7 @@ class Lookup:
         self.pieces = Pieces()
         self._purges = purges
         self._counts = counts
+        self._clock = clock or SteadyClock()
 
     def __repr__(self) -> str:
         return f"<Lookup {self.memory!r} {self.shared!r}>"
@@ -169,8 +178,24 @@ class Lookup:
         self, key: bytes, request: RequestHead, policy: CachePolicy, before: Found, *, promote: bool = True
     ) -> Found:
         """Look in the shared tier, and promote what is found; without `promote`, leave no trace."""
-        if self.shared is None:
-            return before
+        found = before
+        for name, tier in self.shared.tiers if self.shared is not None else ():
+            found = await self._in_tier(name, tier, key, request, policy, found, promote=promote)
+            if found.stored is not None:
+                break
+        return found
+
+    async def _in_tier(
+        self,
+        name: str,
+        tier: SharedTier,
+        key: bytes,
+        request: RequestHead,
+        policy: CachePolicy,
+        before: Found,
+        *,
+        promote: bool,
+    ) -> Found:
         asked: dict[bytes, tuple[bytes, ...]] = {}
 
         def mine(names: tuple[bytes, ...]) -> bytes:
@@ -178,9 +203,9 @@ class Lookup:
             asked.setdefault(variant, names)
             return variant
 
-        stored = await self.shared.get(key, mine)
+        stored = await tier.get(key, mine)
         if stored is None and policy.compress and any(ACCEPT_ENCODING in names for names in asked.values()):
-            stored = await self._plain_in_shared(self.shared, key, request, policy, asked)
+            stored = await self._plain_in_shared(tier, key, request, policy, asked)
         others = stored is None and any(asked.values())
         if stored is not None and asked.get(stored.variant) != selecting_names(stored.fields, policy):
             stored = None  # stored when the route's key had other parts
@@ -191,7 +216,7 @@ class Lookup:
             if verdict is Verdict.DEAD:
                 stored = None
         if promote:
-            self._counts.looked_up("redis", stored is not None)
+            self._counts.looked_up(name, stored is not None)
         meanwhile = self.peek(key, request, policy)
         if meanwhile.stored is not None and (
             stored is None or meanwhile.stored.response_time >= stored.response_time
@@ -200,10 +225,17 @@ class Lookup:
         if stored is not None:
             if promote:
                 self.keep(stored, policy)
-            return Found(stored, "redis", soft, stored.variant, True)
+                self._promote(name, stored, policy)
+            return Found(stored, name, soft, stored.variant, True)
         if before.variant is None and asked:
             return Found(variant=next(iter(asked)), others=others)
         return before
+
+    def _promote(self, name: str, stored: StoredResponse, policy: CachePolicy) -> None:
+        """Let the shared tiers that are nearer than the one of that name hold it too."""
+        if self.shared is not None and len(self.shared.tiers) > 1:
+            ttl = retention(stored, policy, self._clock.wall())
+            self.shared.put_before(name, stored, ttl)
 
     @staticmethod
     async def _plain_in_shared(

@@ -72,6 +72,7 @@ class FleetPurgeLog:
         # the log as far as it is known
         self._identity = table.log
         self._position = table.position if table.log else 0
+        self._recovered = table.order > 0
         self._tried = False
         self._joined = asyncio.Event()
         self._contact = time.monotonic()
@@ -292,6 +293,10 @@ class FleetPurgeLog:
             self._take(entries)
         if first is not None:
             self._table.follow(self._identity, first, self._position)
+        if self._recovered:  # rules of an earlier run that the log never got: they hold for all before now
+            self._recovered = False
+            self._table.settle_all(self._position)
+        self._table.trust()
         self._nodes = await self._redis.beat(self._identity, self._position, self._timing.forget)
         self._contact = time.monotonic()
         self._cut_off = self._out_of_reach = False

@@ -5,7 +5,7 @@ Must not know how often it is asked.
 
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.store.memory import MemoryTier
-from edgeproxy.store.tier import TierStats
+from edgeproxy.store.tier import Fault, TierStats
 from edgeproxy.telemetry.counters import Counters
 
 
@@ -22,14 +22,14 @@ class Gauges:
         self._downstream = counters.gauge("edgeproxy_connections", "downstream")
         self._upstream = counters.gauge("edgeproxy_connections", "upstream")
         self._evicted = 0
-        self._redis: TierStats | None = None
-        self._faults = 0
-        self._skipped = 0
+        self._told: dict[str, tuple[TierStats, int, int, int]] = {}
 
     def __repr__(self) -> str:
         return f"<Gauges evicted={self._evicted}>"
 
-    def set(self, *, downstream: int, upstream: int, redis: TierStats | None) -> None:
+    def set(
+        self, *, downstream: int, upstream: int, redis: TierStats | None, node: TierStats | None = None
+    ) -> None:
         """Bring everything up to date."""
         floats = self._counters.floats
         floats[self._bytes] = self._memory.bytes
@@ -39,9 +39,19 @@ class Gauges:
         evictions = self._memory.evictions
         self._counters.ints[self._evictions] += evictions - self._evicted
         self._evicted = evictions
-        if redis is not None:
-            if redis is not self._redis:
-                self._redis, self._faults, self._skipped = redis, 0, 0
-            self._ledger.tier_results("redis", "fault", redis.fault_total - self._faults)
-            self._ledger.tier_results("redis", "skipped", redis.skipped - self._skipped)
-            self._faults, self._skipped = redis.fault_total, redis.skipped
+        self._tier("node", node)
+        self._tier("redis", redis)
+
+    def _tier(self, name: str, stats: TierStats | None) -> None:
+        """What a shared tier counted since it was looked at last."""
+        if stats is None:
+            return
+        told, faults, skipped, dropped = self._told.get(name, (stats, 0, 0, 0))
+        if told is not stats:  # another tier since a reload
+            faults = skipped = dropped = 0
+        drops = stats.count(Fault.DROPPED)
+        self._ledger.tier_results(name, "fault", stats.fault_total - faults)
+        self._ledger.tier_results(name, "skipped", stats.skipped - skipped)
+        if drops > dropped:
+            self._counters.ints[self._counters.counter("edgeproxy_tier_drops_total", name)] += drops - dropped
+        self._told[name] = (stats, stats.fault_total, stats.skipped, drops)

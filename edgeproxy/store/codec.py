@@ -9,6 +9,7 @@ follows it. A reader trusts nothing that does not name the key and variant that 
 that mixes up replies must not hand one user's page to another.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from struct import Struct
 
@@ -21,6 +22,7 @@ from edgeproxy.store.packed import pack, unpack
 MAGIC = b"EP\x00"
 VERSION = 1
 DIGEST_SIZE = 16
+Buffer = bytes | memoryview
 _LENGTH = Struct("<I")
 _DIGEST_AT = len(MAGIC) + 1
 _LENGTH_AT = _DIGEST_AT + DIGEST_SIZE
@@ -36,13 +38,23 @@ class NewerVersion(TierFault):
 
 def encode(stored: StoredResponse) -> bytes:
     """The stored response in one bytes value; about 1 ms for each MiB of body."""
-    preamble = _encode_preamble((stored.key, stored.variant, pack(stored)))
+    return b"".join(sealed(preamble_of(stored), stored.body))
+
+
+def preamble_of(stored: StoredResponse) -> bytes:
+    """All of a stored response but its body."""
+    return _encode_preamble((stored.key, stored.variant, pack(stored)))
+
+
+def sealed(preamble: bytes, body: Iterable[Buffer]) -> list[Buffer]:
+    """The parts of the value that `encode` makes, in order, digest included; the body is not copied."""
+    segments = [*body]
     length = _LENGTH.pack(len(preamble))
     digest = blake2b(length, digest_size=DIGEST_SIZE)
     digest.update(preamble)
-    for segment in stored.body:
+    for segment in segments:
         digest.update(segment)
-    return b"".join((MAGIC, bytes((VERSION,)), digest.digest(), length, preamble, *stored.body))
+    return [MAGIC + bytes((VERSION,)) + digest.digest() + length, preamble, *segments]
 
 
 def decode(data: bytes, key: bytes, variant: bytes) -> StoredResponse:

@@ -98,6 +98,15 @@ def _rows() -> tuple[Metric, ...]:
             "Look-ups in a tier, by result (hit, miss, fault, skipped).",
         ),
         Metric(
+            "edgeproxy_tier_drops_total",
+            counter,
+            ("tier",),
+            "Responses not written to a shared tier: its queue, or what it writes to, was full.",
+        ),
+        Metric(
+            "edgeproxy_node_tier_up", gauge, (), "1 while the node's tier is written to, 0 while it is not."
+        ),
+        Metric(
             "edgeproxy_compressions_total",
             counter,
             ("result",),

@@ -3,8 +3,8 @@
 Must not know what is in the tier's file, nor who reads it.
 
     lock         held by the node that uses the directory
-    state.json   format, boot and whether the last run ended in order
-    purges       the table of purges that judges the tier (`fleet.purge_table`), there with the first purge
+    state.json   the boot in which it was used, and whether the last run ended in order
+    purges       the table of purges that judges the tier (`fleet.purge_table`), mapped while in use
     tier/        the file of the tier (`store.node_file`)
     tier.aside/  the last one that was found damaged
 """
@@ -18,6 +18,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from edgeproxy.errors import EdgeProxyError
@@ -68,7 +69,7 @@ class NodeDirectory:
                 shutil.rmtree(self.root, ignore_errors=True)
             elif clean:
                 self.table.flush()
-                _write_state(self.root, clean=True)
+                _write_state(self.root, clean=True, digest=_digest(self.root))
         except OSError as error:
             _log.warning("node tier: %s cannot be left in order: %s", self.root, error)
         finally:
@@ -87,7 +88,7 @@ def open_lasting(path: str) -> NodeDirectory:
         raise Unusable(f"another node uses {root}, give each its own")
     try:
         directory = NodeDirectory(root, lock, _table_of(root), True)
-        _write_state(root, clean=False)
+        _write_state(root, clean=False, digest="")
     except BaseException as error:
         os.close(lock)
         if isinstance(error, OSError):
@@ -120,6 +121,8 @@ def _table_of(root: Path) -> PurgeTable:
         doubt = "nothing says how the last run ended"
     elif not state.get("clean") and state.get("boot") != _boot():
         doubt = "the machine stopped while it was in use"
+    elif state.get("clean") and state.get("digest") != _digest(root):
+        doubt = "its purges are not those that the last run left"
     if not doubt:
         try:
             return PurgeTable.reopen(file)
@@ -155,10 +158,17 @@ def _read_state(root: Path) -> dict[str, object] | None:
     return state if isinstance(state, dict) else None
 
 
-def _write_state(root: Path, *, clean: bool) -> None:
+def _digest(root: Path) -> str:
+    try:
+        return blake2b((root / "purges").read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return "none"
+
+
+def _write_state(root: Path, *, clean: bool, digest: str) -> None:
     new = root / "state.json.new"
     with new.open("w") as file:
-        json.dump({"clean": clean, "boot": _boot()}, file)
+        json.dump({"clean": clean, "boot": _boot(), "digest": digest}, file)
         file.flush()
         os.fsync(file.fileno())
     new.rename(root / "state.json")

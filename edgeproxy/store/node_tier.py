@@ -59,6 +59,15 @@ class NodeAccess:
     largest: int
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The open file and its tables; closed with the last who holds this."""
+
+    env: lmdb.Environment
+    index: "lmdb._Database"
+    pieces: "lmdb._Database"
+
+
 class NodeTier:
     """Stored responses of the node.
 
@@ -80,13 +89,13 @@ class NodeTier:
         self._run = run
         self._wall = wall
         self._damaged = damaged
-        self._env: lmdb.Environment | None = None
+        self._file: _File | None = None
         self._used: dict[tuple[bytes, bytes], None] = {}
         self._log = FaultLog(logger)
         self.stats = TierStats()
 
     def __repr__(self) -> str:
-        state = "open" if self._env is not None else "off"
+        state = "open" if self._file is not None else "off"
         return f"<NodeTier {self._access.path} {state} hits={self.stats.hits} {self._sender!r}>"
 
     # --- life -------------------------------------------------------------------
@@ -95,7 +104,7 @@ class NodeTier:
         """Open the file, which its writer has made; a fault leaves the tier off."""
         self.shut()
         try:
-            self._env = env = lmdb.open(
+            env = lmdb.open(
                 self._access.path,
                 map_size=self._access.size,
                 readonly=True,
@@ -103,15 +112,13 @@ class NodeTier:
                 max_dbs=4,
                 readahead=False,
             )
-            self._index = env.open_db(INDEX, create=False)
-            self._pieces = env.open_db(PIECES, create=False)
+            self._file = _File(env, env.open_db(INDEX, create=False), env.open_db(PIECES, create=False))
         except lmdb.Error as error:
-            self.shut()
             self._fault(error)
 
     def shut(self) -> None:
         """Let go of the file: every look-up is skipped from now on, nothing is written."""
-        self._env = None  # not closed: a thread may be reading; it goes with its last user
+        self._file = None  # not closed: a thread may be reading; it goes with its last user
 
     async def close(self, drain: float = 1.0) -> None:
         """Send what waits for at most `drain` seconds, then let go of everything."""
@@ -123,7 +130,7 @@ class NodeTier:
     @property
     def available(self) -> bool:
         """Whether it is asked."""
-        return self._env is not None
+        return self._file is not None
 
     @property
     def dropped(self) -> int:
@@ -159,7 +166,7 @@ class NodeTier:
 
     def put(self, stored: StoredResponse, ttl: float) -> None:
         """Have a response written and kept for `ttl` seconds; never waits, never raises."""
-        if self._env is None or ttl <= 0:
+        if self._file is None or ttl <= 0:
             return
         if stored.size > self._access.largest:
             self.stats.fault(Fault.TOO_LARGE)
@@ -211,18 +218,18 @@ class NodeTier:
 
     def tell_used(self) -> None:
         """Tell the writer what was used since it was told last."""
-        if self._used and self._env is not None:
+        if self._used and self._file is not None:
             self._sender.add(encode_record(Used(list(self._used))))
         self._used.clear()
 
     # --- reading ----------------------------------------------------------------
 
     def _find(self, name: bytes, variant_of: VariantOf) -> Variant | None:
-        env = self._env
-        if env is None:
+        file = self._file
+        if file is None:
             self.stats.skipped += 1
             return None
-        with env.begin(db=self._index) as txn:
+        with file.env.begin(db=file.index) as txn:
             found = txn.get(name)
         best: Variant | None = None
         if found is not None:
@@ -240,11 +247,11 @@ class NodeTier:
 
     def _read(self, key: bytes, found: Variant) -> StoredResponse | None:
         """The response that lies there, None where it went meanwhile; in any thread."""
-        env = self._env
-        if env is None:
+        file = self._file
+        if file is None:
             return None
         count = piece_count(found.size)
-        with env.begin(db=self._pieces) as txn:
+        with file.env.begin(db=file.pieces) as txn:
             if count == 1:
                 value = txn.get(piece_key(found.number, 0))
             else:
@@ -254,11 +261,11 @@ class NodeTier:
         return None if value is None else decode(value, key, found.variant)
 
     def _variants(self, name: bytes) -> list[Variant]:
-        env = self._env
-        if env is None:
+        file = self._file
+        if file is None:
             return []
         try:
-            with env.begin(db=self._index) as txn:
+            with file.env.begin(db=file.index) as txn:
                 found = txn.get(name)
             return decode_variants(found) if found is not None else []
         except (lmdb.Error, TierFault) as error:
@@ -266,7 +273,7 @@ class NodeTier:
             return []
 
     def _send_removal(self, remove: Remove) -> None:
-        if self._env is not None and not self._sender.add(encode_record(remove)):
+        if self._file is not None and not self._sender.add(encode_record(remove)):
             self.stats.fault(Fault.DROPPED)
 
     # --- faults -----------------------------------------------------------------

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import lmdb
 
 from edgeproxy.errors import TierFault
-from edgeproxy.store.codec import sealed
 from edgeproxy.store.node_format import (
     ENTRIES,
     FORMAT,
@@ -34,6 +33,7 @@ from edgeproxy.store.node_format import (
     piece_key,
     pieces,
     room_for,
+    seal,
     with_variant,
 )
 from edgeproxy.store.node_records import Put, Record, Remove, Used
@@ -157,7 +157,7 @@ class NodeFile:
         self.writes += written
 
     def _put(self, txn: "Txn", put: Put, body: bytes) -> bool:
-        value = b"".join(sealed(put.preamble, (body,)))
+        value = seal(put.preamble, body)
         if len(value) > self.largest:
             return False
         variants = self._variants(txn, put.name)

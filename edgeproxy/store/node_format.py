@@ -4,7 +4,7 @@ Must not know LMDB, processes or sockets.
 
 Three tables. `index`: the name of a cache key (BLAKE2b-128) to the variants stored under it. `entries`: a
 number, given in order of arrival, to what stands there. `pieces`: that number and a piece's place to at
-most 4,000 bytes of an encoded stored response (`codec`): one page each, so that whatever was freed fits
+most 4,000 bytes of a stored response: one page each, so that whatever was freed fits
 whatever comes. `meta` says which format that is and whose purges judge it.
 """
 
@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from struct import Struct
 from typing import TypeVar
+from zlib import crc32
 
 import msgspec
 
+from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.errors import TierFault
+from edgeproxy.store.codec import rejoin
 from edgeproxy.store.tier import Names
 
 FORMAT = 1
@@ -34,6 +37,7 @@ INDEX, ENTRIES, PIECES, META = b"index", b"entries", b"pieces", b"meta"
 
 _T = TypeVar("_T")
 _NUMBER = Struct(">Q")
+_WORD = Struct("<I")
 _PIECE_KEY = Struct(">QI")
 number_key = _NUMBER.pack
 piece_key = _PIECE_KEY.pack
@@ -133,6 +137,25 @@ def pieces(number: int, value: bytes) -> Iterator[tuple[bytes, bytes]]:
     """A value in pieces, each with its key."""
     for place, start in enumerate(range(0, len(value), PIECE)):
         yield piece_key(number, place), value[start : start + PIECE]
+
+
+def seal(preamble: bytes, body: bytes) -> bytes:
+    """A value: CRC-32, length of the preamble (4 bytes each), preamble and body.
+
+    A disk errs by chance: a quarter of the digest's price, and the preamble names what it belongs to.
+    """
+    length = _WORD.pack(len(preamble))
+    crc = crc32(body, crc32(preamble, crc32(length)))
+    return b"".join((_WORD.pack(crc), length, preamble, body))
+
+
+def unseal(value: bytes, key: bytes, variant: bytes) -> StoredResponse:
+    """The stored response in a value. Raises TierFault where it is damaged, or of another key or variant."""
+    view = memoryview(value)
+    if len(value) < 2 * _WORD.size or crc32(view[_WORD.size :]) != _WORD.unpack_from(value)[0]:
+        raise TierFault("the checksum does not match: cut short or altered")
+    body_at = 2 * _WORD.size + _WORD.unpack_from(value, _WORD.size)[0]
+    return rejoin(view[2 * _WORD.size : body_at], value[body_at:], key, variant)
 
 
 def piece_count(size: int) -> int:

@@ -13,8 +13,7 @@ from struct import Struct
 
 import msgspec
 
-from edgeproxy.store.codec import Buffer
-from edgeproxy.store.tier import Names
+from edgeproxy.store.tier import Buffer, Names
 
 FRAME = 60_000
 """Bytes of a frame beyond its header: three fit a socket's buffer as systems come."""

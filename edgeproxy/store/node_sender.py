@@ -9,8 +9,8 @@ import socket
 import time
 from collections import deque
 
-from edgeproxy.store.codec import Buffer
 from edgeproxy.store.node_records import FRAME, FRAME_HEADER, NONE_BEGINS
+from edgeproxy.store.tier import Buffer
 
 MAX_RECORDS = 4000
 MAX_BYTES = 32 * 1024 * 1024

@@ -14,7 +14,7 @@ import lmdb
 
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.errors import TierFault
-from edgeproxy.store.codec import NewerVersion, decode, preamble_of
+from edgeproxy.store.codec import preamble_of
 from edgeproxy.store.fault_log import FaultLog
 from edgeproxy.store.node_format import (
     INDEX,
@@ -24,6 +24,7 @@ from edgeproxy.store.node_format import (
     name_of,
     piece_count,
     piece_key,
+    unseal,
 )
 from edgeproxy.store.node_records import Put, Remove, Used, encode_record
 from edgeproxy.store.node_sender import NodeSender
@@ -31,7 +32,7 @@ from edgeproxy.store.tier import Fault, TierStats, VariantOf
 
 logger = logging.getLogger("edgeproxy.store")
 
-IN_THREAD = 128 * 1024
+IN_THREAD = 256 * 1024
 """Values from this size on are read and checked in a thread: a quarter of a millisecond."""
 OF_THIS_NODE = b"node"
 """Stands in the file for the run of this node, which is another one after each start."""
@@ -258,7 +259,7 @@ class NodeTier:
                 with txn.cursor() as cursor:
                     there = cursor.set_key(piece_key(found.number, 0))
                     value = b"".join(islice(cursor.iternext(keys=False), count)) if there else None
-        return None if value is None else decode(value, key, found.variant)
+        return None if value is None else unseal(value, key, found.variant)
 
     def _variants(self, name: bytes) -> list[Variant]:
         file = self._file
@@ -280,10 +281,7 @@ class NodeTier:
 
     def _fault(self, error: lmdb.Error | TierFault) -> None:
         now = asyncio.get_running_loop().time()
-        if isinstance(error, NewerVersion):
-            self.stats.fault(Fault.NEWER)
-            self._log.warn(Fault.NEWER, now, f"node tier: a stored response is left alone ({error})")
-        elif isinstance(error, TierFault):
+        if isinstance(error, TierFault):
             self.stats.fault(Fault.DAMAGED)
             self._log.warn(Fault.DAMAGED, now, f"node tier: a value is not used: {error}")
         elif isinstance(error, DAMAGE):

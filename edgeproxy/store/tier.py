@@ -13,6 +13,8 @@ from edgeproxy.caching.stored import StoredResponse
 Names = tuple[bytes, ...]
 """Names of the selecting fields of one stored response, in the order in which it was digested."""
 
+Buffer = bytes | memoryview
+
 VariantOf = Callable[[Names], bytes]
 """Gives the variant key of the presented request for these names of selecting fields (RFC 9111 §4.1)."""
 

@@ -72,7 +72,7 @@ class FleetPurgeLog:
         # the log as far as it is known
         self._identity = table.log
         self._position = table.position if table.log else 0
-        self._recovered = table.order > 0
+        self._recovered = table.recovered
         self._tried = False
         self._joined = asyncio.Event()
         self._contact = time.monotonic()

@@ -74,8 +74,10 @@ class PurgeTable:
     verdict on a response, that verdict still holds.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, recovered: bool = False) -> None:
         self.fd = fd
+        self.recovered = recovered
+        """Whether an earlier run left it."""
         self._map = mmap.mmap(fd, _SIZE)
         self._bytes = memoryview(self._map)
         self._words: memoryview[int] = self._bytes.cast("Q")
@@ -118,7 +120,7 @@ class PurgeTable:
         except BaseException:
             os.close(fd)
             raise
-        return cls(fd)
+        return cls(fd, recovered=True)
 
     def __repr__(self) -> str:
         return (

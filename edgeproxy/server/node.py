@@ -51,7 +51,7 @@ class Node:
         self._own = Counters.create()
         self._store = NodeStore(config, workers, self._tell)
         self._purges = self._store.purges
-        if config.cache.redis is not None and self._store.recovered:
+        if config.cache.redis is not None and self._purges.recovered:
             self._purges.doubt()  # until the log was replayed
         # parts
         self._sockets = sockets

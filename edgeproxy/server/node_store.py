@@ -98,11 +98,6 @@ class NodeStore:
             _log.error("the node tier is off: %s", why)
         return None
 
-    @property
-    def recovered(self) -> bool:
-        """Whether purges of an earlier run are known."""
-        return self._directory is not None and self._directory.lasting and self.purges.order > 0
-
     # --- life
 
     async def start(self) -> None:

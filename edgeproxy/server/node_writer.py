@@ -3,6 +3,7 @@
 Must not know HTTP, nor who asks. It ends with the supervisor, and when told to.
 """
 
+import errno
 import json
 import selectors
 import signal
@@ -29,6 +30,8 @@ KEEPING = 1.0
 """Seconds between two looks at what is expired and at readers that are gone."""
 FULL_PAUSE = 5.0
 """Seconds without writes after the disk was full."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""A write that was cut short is an EIO to LMDB."""
 DAMAGE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
 
 
@@ -107,11 +110,7 @@ class NodeWriter:
         if time.monotonic() >= self._full_until:
             try:
                 dropped = self._file.apply(records)
-            except lmdb.DiskError as error:
-                self._disk_full(error)
             except lmdb.Error as error:
-                if "No space left" not in str(error):
-                    raise
                 self._disk_full(error)
             else:
                 if self._full_until:
@@ -121,8 +120,11 @@ class NodeWriter:
         self._count()
 
     def _disk_full(self, error: lmdb.Error) -> None:
+        """Write nothing for a while. Raises the error where it is none of the disk's."""
+        if error.code not in FULL and not isinstance(error, lmdb.DiskError | lmdb.MapFullError):
+            raise error
         if not self._full_until:
-            said = f"node tier: nothing is written while the disk is full ({error}); make room"
+            said = f"node tier: nothing is written while the disk is full or fails ({error}); make room"
             self._say(level="error", log=said)
         self._full_until = time.monotonic() + FULL_PAUSE
 
@@ -132,8 +134,8 @@ class NodeWriter:
         if self._kept >= self._full_until:
             try:
                 self._file.sweep(time.time())
-            except (lmdb.DiskError, lmdb.MapFullError):
-                self._full_until = self._kept + FULL_PAUSE
+            except lmdb.Error as error:
+                self._disk_full(error)
         self._count()
 
     def _count(self) -> None:

@@ -1,7 +1,9 @@
 """What the node's tier does for a real node: one fetch serves all workers, and a restart keeps it."""
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
@@ -12,6 +14,7 @@ import pytest
 
 from edgeproxy.store.node_format import FORMAT, META, Meta, decode_meta, encode_plain
 from tests.integration.node import CONFIG, DEADLINE, Origin, RunningNode, alive, eventually
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -260,6 +263,82 @@ def test_a_directory_that_cannot_be_made_turns_the_tier_off(tmp_path: Path, orig
     with RunningNode(tmp_path, origin, lasting(tmp_path)) as node:
         assert "the node tier is off" in node.log
         assert node.get("/a").status == 200
+
+
+def test_a_full_disk_stops_the_writing_and_nothing_else(tmp_path: Path, origin: Origin) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f'mount -t tmpfs -o size=12m tmpfs "{disk}" && exec "$@"'
+    within = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh")
+    if shutil.which("unshare") is None or subprocess.run([*within, "true"], check=False).returncode:
+        pytest.skip("NO DISK COULD BE FILLED HERE: user namespaces are not allowed")
+    with RunningNode(tmp_path, origin, lasting(tmp_path), within=within) as node:
+        for name in range(120):
+            assert node.get(f"/{name}?size=100000").status == 200
+        eventually(lambda: "nothing is written while the disk is full" in node.log)
+        eventually(lambda: node.metric("edgeproxy_node_tier_up") == 0)
+        for name in range(10):
+            assert node.get(f"/{name}?size=100001").status == 200
+        eventually(lambda: node.metric('edgeproxy_tier_drops_total{tier="node"}') > 0)
+        assert node.log.count("nothing is written while the disk is full") == 1
+        assert node.log.count("Traceback") == 0
+
+
+def test_large_bodies_pass_through_the_node_s_file(tmp_path: Path, origin: Origin) -> None:
+    with RunningNode(tmp_path, origin, lasting(tmp_path).replace("16MiB", "64MiB")) as node:
+        clients = Clients(node)
+        try:
+            sizes = (1, 4000, 250_000, 300_000, 5_000_000)
+            bodies = [clients.get(0, f"/?size={size}") for size in sizes]
+            eventually(lambda: responses(node) == len(sizes))
+            assert [clients.get(1, f"/?size={size}") for size in sizes] == bodies
+        finally:
+            clients.close()
+    assert sum(origin.asked.values()) == len(sizes)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as running:
+        yield running
+
+
+def in_fleet(folder: Path, redis: RedisServer, name: str, *, disk: bool) -> str:
+    tiers = f'redis: {{url: "{redis.url}", timeout: 200ms}}'
+    tiers += f", disk: {{path: '{folder / 'disk'}', max_size: 16MiB}}" if disk else ""
+    return CONFIG.replace("edge-1", name) + f"    cache: {{{tiers}}}\n"
+
+
+def followed(node: RunningNode) -> bool:
+    return bool(node.admin("GET", "/readyz").json["purge_log"]["connected"])
+
+
+def test_a_node_replays_the_fleet_s_purges_before_what_its_disk_holds_is_used(
+    tmp_path: Path, origin: Origin, redis: RedisServer
+) -> None:
+    config = in_fleet(tmp_path, redis, "edge-1", disk=True)
+    (tmp_path / "other").mkdir()
+    other = RunningNode(tmp_path / "other", origin, in_fleet(tmp_path, redis, "edge-2", disk=False))
+    with other:
+        with RunningNode(tmp_path, origin, config) as node:
+            eventually(lambda: followed(node))
+            for path in ("/a?tag=t", "/b?tag=t", "/c", "/d"):
+                node.get(path)
+            eventually(lambda: responses(node) == 4)
+        eventually(lambda: followed(other))
+        other.admin("POST", "/purge", {"tags": ["t"], "wait": "2s"})
+    redis.pause()
+    try:
+        with RunningNode(tmp_path, origin, config) as node:
+            assert node.get("/a?tag=t").body == b"GET /a?tag=t 2"
+            assert node.get("/c").body == b"GET /c 2", "used before the log was replayed"
+            redis.resume()
+            eventually(lambda: followed(node))
+            assert node.get("/b?tag=t").body == b"GET /b?tag=t 2"
+            assert node.get("/d").body == b"GET /d 1"
+            assert node.metric('edgeproxy_tier_requests_total{result="hit",tier="node"}') > 0
+    finally:
+        redis.resume()
 
 
 # --- what tests look at

@@ -300,8 +300,6 @@ def test_a_table_in_a_file_goes_on_in_another_run(tmp_path):
     assert (second.name, second.order) == (name, order)
     now = Stamp(run=second.run, local=old.local)
     assert second.verdict(b"http://h/", (b"t",), now) is Verdict.DEAD
-    assert (
-        second.verdict(b"http://h/", (), now) is Verdict.LIVE
-    )  # what was doubted then is for this run to say
+    assert second.verdict(b"http://h/", (), now) is Verdict.LIVE  # doubted no more
     assert second.verdict(b"http://h/", (), old) is Verdict.DEAD
     second.close()

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from edgeproxy.caching.age import current_age
 from edgeproxy.caching.compression import compressible, identity_variant, may_be_offered
+from edgeproxy.caching.freshness import freshness_lifetime
 from edgeproxy.caching.key import PIECE, part_key
 from edgeproxy.caching.negotiation import ACCEPT_ENCODING, ACCEPT_LANGUAGE
 from edgeproxy.caching.no_vary_search import NO_VARY_SEARCH, search_variance
@@ -21,9 +22,9 @@ from edgeproxy.edge.copies import drop_outdated, plain_node
 from edgeproxy.edge.hot import cool
 from edgeproxy.edge.pieces import Pieces
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
-from edgeproxy.store.layers import Layers
+from edgeproxy.store.layers import Layers, Newer
 from edgeproxy.store.memory import MemoryTier, Node, Primary
-from edgeproxy.store.tier import SharedTier
+from edgeproxy.store.tier import Readable
 from edgeproxy.wire.heads import RequestHead
 
 
@@ -185,10 +186,22 @@ class Lookup:
                 break
         return found
 
+    async def more_recent(self, key: bytes, request: RequestHead, policy: CachePolicy, found: Found) -> Found:
+        """What a sibling has stored in the node's tier since, where memory holds but what is stale."""
+        stored, node = found.stored, self.shared.node if self.shared is not None else None
+        if stored is None or node is None or stored.key != key:
+            return found
+        age = current_age(stored, self._clock.wall())
+        if not found.soft_purged and age < freshness_lifetime(stored, policy).seconds:
+            return found
+        newer = Newer(node, stored.response_time)
+        other = await self._in_tier("node", newer, key, request, policy, found, promote=True)
+        return found if other.stored is None else other
+
     async def _in_tier(
         self,
         name: str,
-        tier: SharedTier,
+        tier: Readable,
         key: bytes,
         request: RequestHead,
         policy: CachePolicy,
@@ -239,7 +252,7 @@ class Lookup:
 
     @staticmethod
     async def _plain_in_shared(
-        shared: SharedTier,
+        shared: Readable,
         key: bytes,
         request: RequestHead,
         policy: CachePolicy,

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.store.node_tier import NodeTier
 from edgeproxy.store.tier import SharedTier, VariantOf
 
 
@@ -15,6 +16,7 @@ class Layers:
 
     def __init__(self, tiers: Sequence[tuple[str, SharedTier]]) -> None:
         self.tiers = tuple(tiers)
+        self.node = next((tier for _, tier in tiers if isinstance(tier, NodeTier)), None)
 
     def __repr__(self) -> str:
         return f"<Layers {' '.join(repr(tier) for _, tier in self.tiers)}>"
@@ -48,6 +50,21 @@ class Layers:
         """Remove one variant from all."""
         for _, tier in self.tiers:
             tier.discard(key, variant)
+
+
+class Newer:
+    """A node's tier without what was received before a wall time."""
+
+    def __init__(self, tier: NodeTier, than: float) -> None:
+        self._tier = tier
+        self._than = than
+
+    def __repr__(self) -> str:
+        return f"<Newer than {self._than} in {self._tier!r}>"
+
+    async def get(self, key: bytes, variant_of: VariantOf) -> StoredResponse | None:
+        """The stored response, if it was received later."""
+        return await self._tier.get(key, variant_of, self._than)
 
 
 def layers(*tiers: tuple[str, SharedTier | None]) -> Layers | None:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import inf
 
 import lmdb
 
@@ -140,14 +141,15 @@ class NodeTier:
 
     # --- the tier ---------------------------------------------------------------
 
-    async def get(self, key: bytes, variant_of: VariantOf) -> StoredResponse | None:
+    async def get(self, key: bytes, variant_of: VariantOf, newer_than: float = -inf) -> StoredResponse | None:
         """The stored response for that cache key and the variant that the request presents, or None.
 
-        Of several that match (RFC 9111 §4.1) it is the one received last. Suspends for large ones only.
+        Of several that match (RFC 9111 §4.1) it is the one received last; of those received after wall time
+        `newer_than`. Suspends for large ones only.
         """
         name = name_of(key)
         try:
-            found = self._find(name, variant_of)
+            found = self._find(name, variant_of, newer_than)
             if found is None:
                 return None
             if found.size >= IN_THREAD:
@@ -225,7 +227,7 @@ class NodeTier:
 
     # --- reading ----------------------------------------------------------------
 
-    def _find(self, name: bytes, variant_of: VariantOf) -> Variant | None:
+    def _find(self, name: bytes, variant_of: VariantOf, newer_than: float) -> Variant | None:
         file = self._file
         if file is None:
             self.stats.skipped += 1
@@ -240,8 +242,8 @@ class NodeTier:
                 if each.names not in wanted:
                     wanted[each.names] = variant_of(each.names)
                 suits = each.variant == wanted[each.names] and each.expires > now
-                if suits and (best is None or each.response_time > best.response_time):
-                    best = each
+                if suits and each.response_time > newer_than:
+                    best, newer_than = each, each.response_time
         if best is None:
             self.stats.misses += 1
         return best

@@ -86,6 +86,23 @@ def test_one_worker_s_fetch_serves_the_other(tmp_path: Path, origin: Origin) -> 
     assert not list(Path("/dev/shm").glob("edgeproxy-node-*"))
 
 
+def test_what_one_worker_fetched_anew_serves_the_other_when_its_own_is_stale(
+    tmp_path: Path, origin: Origin
+) -> None:
+    with RunningNode(tmp_path, origin, CONFIG) as node:
+        clients = Clients(node)
+        try:
+            clients.get(0, "/a?age=2")
+            eventually(lambda: responses(node) == 1)
+            assert clients.get(1, "/a?age=2") == b"GET /a?age=2 1"
+            eventually(lambda: clients.get(0, "/a?age=2") == b"GET /a?age=2 2")
+            time.sleep(0.2)  # until it is written; it is fresh for two seconds
+            assert clients.get(1, "/a?age=2") == b"GET /a?age=2 2"
+            assert origin.asked["/a?age=2"] == 2
+        finally:
+            clients.close()
+
+
 def test_what_was_stored_is_there_after_a_restart(tmp_path: Path, origin: Origin) -> None:
     with RunningNode(tmp_path, origin, lasting(tmp_path)) as node:
         node.get("/a")

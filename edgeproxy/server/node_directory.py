@@ -99,7 +99,10 @@ def open_lasting(path: str) -> NodeDirectory:
 
 def open_temporary(table: PurgeTable, size: int) -> NodeDirectory:
     """A directory for this run, in shared memory if `size` bytes fit there. Raises Unusable."""
-    place = SHARED_MEMORY if _room(SHARED_MEMORY) > size else Path(tempfile.gettempdir())
+    try:
+        place = SHARED_MEMORY if _room(SHARED_MEMORY) > size else Path(tempfile.gettempdir())
+    except OSError as error:
+        raise Unusable(f"no directory for temporary files can be written to: {error.strerror}") from error
     try:
         if _room(place) < size:
             raise Unusable(f"neither {SHARED_MEMORY} nor {place} has {size} bytes free")

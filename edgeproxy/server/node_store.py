@@ -68,6 +68,7 @@ class NodeStore:
         self._generation = 0  # of the file; 0 while it is off
         self._largest = 0
         self._renewals = 0
+        self._reported = False  # a worker said that the file is damaged
         self._ending = False
         self._popen: subprocess.Popen[bytes] | None = None
         self._control: asyncio.StreamWriter | None = None
@@ -180,7 +181,7 @@ class NodeStore:
         if generation == self._generation and self._popen is not None and not self._ending:
             _log.error("node tier: its file is damaged (%s): set aside, and begun anew", why)
             self._generation = 0
-            self._clean = False
+            self._reported = True
             self._popen.kill()  # its keeper does the rest
 
     # --- the writer
@@ -188,15 +189,14 @@ class NodeStore:
     async def _keep(self) -> None:
         failures = 0
         while True:
-            generation = self._generation
             self._ready.clear()
             said = await self._run()
             if self._ending:
                 self._clean = said["code"] == 0
                 return
             code = said["code"]
-            reported = generation != 0 and self._generation == 0
-            if code == RENEW or code in CRASHES or reported:
+            if code == RENEW or code in CRASHES or self._reported:
+                self._reported = False
                 why = said.get("unusable") or said.get("damaged") or "see above"
                 if not self._renew(why):
                     asyncio.get_running_loop().call_soon(

@@ -186,6 +186,18 @@ class Lookup:
                 break
         return found
 
+    def bring(self, key: bytes, policy: CachePolicy) -> Primary | None:
+        """Take into memory what the node's tier holds for every request of this key, where that is quick."""
+        node = self.shared.node if self.shared is not None else None
+        stored = node.take(key) if node is not None else None
+        if stored is None or selecting_names(stored.fields, policy):
+            return None
+        if self._purges.verdict(key, stored.tags, stored.stamp) is not Verdict.LIVE:
+            return None
+        self._counts.looked_up("node", True)
+        self.keep(stored, policy)
+        return self.memory.get(key)
+
     async def more_recent(self, key: bytes, request: RequestHead, policy: CachePolicy, found: Found) -> Found:
         """What a sibling has stored in the node's tier since, where memory holds but what is stale."""
         stored, node = found.stored, self.shared.node if self.shared is not None else None

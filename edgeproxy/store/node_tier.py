@@ -13,7 +13,7 @@ from math import inf
 
 import lmdb
 
-from edgeproxy.caching.stored import StoredResponse
+from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.errors import TierFault
 from edgeproxy.store.codec import preamble_of
 from edgeproxy.store.fault_log import FaultLog
@@ -162,10 +162,28 @@ class NodeTier:
         if stored is None:
             self.stats.misses += 1
             return None
-        self.stats.hits += 1
-        self.note_used(name, stored.variant)
-        stamp = stored.stamp
-        return replace(stored, stamp=replace(stamp, run=self._run)) if stamp.run == OF_THIS_NODE else stored
+        return self._used_now(name, stored)
+
+    def take(self, key: bytes) -> StoredResponse | None:
+        """The stored response of that key, if there is but one, without selecting fields, and small.
+
+        What is not found is not counted: it will be asked for by `get`.
+        """
+        if self._file is None:
+            return None
+        name = name_of(key)
+        variants = self._variants(name)
+        if len(variants) != 1:
+            return None
+        (found,) = variants
+        if found.names or found.size >= IN_THREAD or found.expires <= self._wall():
+            return None
+        try:
+            stored = self._read(key, found)
+        except (lmdb.Error, TierFault) as error:
+            self._fault(error)
+            return None
+        return None if stored is None else self._used_now(name, stored)
 
     def put(self, stored: StoredResponse, ttl: float) -> None:
         """Have a response written and kept for `ttl` seconds; never waits, never raises."""
@@ -262,6 +280,15 @@ class NodeTier:
                     there = cursor.set_key(piece_key(found.number, 0))
                     value = b"".join(islice(cursor.iternext(keys=False), count)) if there else None
         return None if value is None else unseal(value, key, found.variant)
+
+    def _used_now(self, name: bytes, stored: StoredResponse) -> StoredResponse:
+        """Note a hit; what was found, by this run's name for its own purges."""
+        self.stats.hits += 1
+        self.note_used(name, stored.variant)
+        stamp = stored.stamp
+        if stamp.run != OF_THIS_NODE:
+            return stored
+        return replace(stored, stamp=Stamp(stamp.log, stamp.position, self._run, stamp.local))
 
     def _variants(self, name: bytes) -> list[Variant]:
         file = self._file

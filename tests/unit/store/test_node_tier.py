@@ -105,6 +105,19 @@ async def test_the_writer_is_told_the_latest_order_of_this_node_only(rig: Rig) -
     assert orders == [9, 0]
 
 
+async def test_what_is_alone_plain_and_small_is_taken_at_once(rig: Rig) -> None:
+    for name, size, variant in ((b"a", 5, b""), (b"large", IN_THREAD, b""), (b"varies", 5, b"v")):
+        rig.tier.put(stored(name, size, variant, stamp=Stamp(run=RUN, local=1)), 60.0)
+    await rig.write()
+    assert rig.tier.take(b"a") == stored(b"a", 5, stamp=Stamp(run=RUN, local=1))
+    assert [rig.tier.take(name) for name in (b"large", b"varies", b"none")] == [None] * 3
+    assert (rig.tier.stats.hits, rig.tier.stats.misses) == (1, 0)
+    rig.tier._wall = lambda: NOW + 61.0
+    assert rig.tier.take(b"a") is None
+    rig.tier.shut()
+    assert rig.tier.take(b"a") is None
+
+
 async def test_of_variants_that_suit_it_is_the_one_received_last(rig: Rig) -> None:
     rig.tier.put(stored(response_time=5.0), 60.0)
     rig.tier.put(stored(variant=b"v", response_time=6.0), 60.0)

@@ -187,12 +187,13 @@ class Lookup:
         return found
 
     def bring(self, key: bytes, policy: CachePolicy) -> Primary | None:
-        """Take into memory what the node's tier holds for every request of this key, where that is quick."""
+        """Take into memory what the node's tier holds for every request of this key, where that is quick.
+
+        It is not judged yet: `peek` does that, by purges and by what selects it now.
+        """
         node = self.shared.node if self.shared is not None else None
         stored = node.take(key) if node is not None else None
-        if stored is None or selecting_names(stored.fields, policy):
-            return None
-        if self._purges.verdict(key, stored.tags, stored.stamp) is not Verdict.LIVE:
+        if stored is None:
             return None
         self._counts.looked_up("node", True)
         self.keep(stored, policy)

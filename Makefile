@@ -1,6 +1,6 @@
 # Works on a machine with Python 3.11+ and make; everything else goes into $(VENV).
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench conformance clean
+.PHONY: help run test lint bench soak conformance clean
 .DELETE_ON_ERROR:
 
 VENV   ?= .venv
@@ -15,6 +15,7 @@ help:
 	@echo 'make test                                lint, types, all tests, branch coverage'
 	@echo 'make lint                                ruff and mypy only'
 	@echo 'make bench                               CPU per request beside nginx, HAProxy and Varnish'
+	@echo 'make soak                                ten million requests; fails where memory leaves its budget'
 	@echo 'make conformance                         the public HTTP cache tests, beside what others reach (needs Node)'
 	@echo 'make clean                               remove the virtual environment and what the tools left'
 	@echo
@@ -33,6 +34,9 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed
 	$(VENV)/bin/python -m tests.benchmarks.bench $(ARGS)
+
+soak: $(VENV)/.installed
+	$(VENV)/bin/python -m tests.benchmarks.soak $(ARGS)
 
 conformance: $(VENV)/.installed
 	@$(VENV)/bin/python -m tests.conformance $(ARGS)

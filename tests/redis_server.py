@@ -77,10 +77,7 @@ class RedisServer:
 
     def start(self, timeout: float = 10.0) -> None:
         """Start the process, empty, and wait until it answers; raises RuntimeError with its log."""
-        arguments = [find_redis_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                     "--appendonly", "no", "--dir", self._directory.name]  # fmt: skip
-        for name, value in self.options.items():
-            arguments += ["--" + name.replace("_", "-"), value]
+        arguments = [find_redis_server(), *self.arguments()]
         log = self.directory / "log"
         with log.open("ab") as output:
             self.process = subprocess.Popen(arguments, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
@@ -93,6 +90,14 @@ class RedisServer:
             time.sleep(0.01)
         self.kill()
         raise RuntimeError(f"redis-server did not answer within {timeout} s: {log.read_text()}")
+
+    def arguments(self) -> list[str]:
+        """What the program is told."""
+        told = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                "--dir", self._directory.name]  # fmt: skip
+        for name, value in self.options.items():
+            told += ["--" + name.replace("_", "-"), *(value.split() if name == "replicaof" else [value])]
+        return told
 
     def _answers(self) -> bool:
         try:

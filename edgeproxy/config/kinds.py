@@ -126,6 +126,27 @@ Rate = Annotated[
 ]
 
 
+def _size_or_off(value: object, info: ValidationInfo) -> object:
+    """`off` unquoted is a boolean in YAML 1.1; here it is the word."""
+    off = value == "off" or value is False or (isinstance(value, Trap) and value.text == "off")
+    return 0 if off else value
+
+
+SizeOrOff = Annotated[
+    Size,
+    BeforeValidator(_size_or_off),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^(off|0|{_NUMBER}(B|KiB|MiB|GiB|TiB))$"},
+                {"const": 0},
+                {"const": False},
+            ]
+        }
+    ),
+]
+
+
 def _size_or_none(value: object, info: ValidationInfo) -> object:
     return 0 if value == "none" else value
 

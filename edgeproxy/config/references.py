@@ -194,6 +194,17 @@ def _admin_token(raw: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
+def _redis_prefix(raw: dict[str, Any]) -> Iterator[Finding]:
+    redis = section(raw, "cache", "redis")
+    prefix = text(redis.get("key_prefix")) or ""
+    if "+cluster:" in (text(redis.get("url")) or "") and ("{" in prefix or "}" in prefix):
+        yield Finding(
+            ("cache", "redis", "key_prefix"),
+            "has braces, by which a cluster would put all keys on one node",
+            "leave them away",
+        )
+
+
 _RULES: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
     _targets,
     _route_names,
@@ -204,4 +215,5 @@ _RULES: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
     _checks,
     _listeners,
     _admin_token,
+    _redis_prefix,
 )

@@ -21,6 +21,7 @@ from edgeproxy.config.kinds import (
     OneOrMany,
     Size,
     SizeOrNone,
+    SizeOrOff,
     refuse,
     resolve_path,
 )
@@ -28,6 +29,15 @@ from edgeproxy.config.redis_url import RedisUrl
 from edgeproxy.config.scalars import Trap, as_plain, show
 
 RESTART: dict[str, JsonValue] = {"restart": True}
+MOST_CPU = 4095
+"""The highest number of a CPU; what the machine has is not known here."""
+_AFFINITY_SCHEMA: dict[str, JsonValue] = {
+    "anyOf": [
+        {"enum": ["auto", "off", False]},
+        {"type": "integer", "minimum": 0, "maximum": MOST_CPU},
+        {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": MOST_CPU}, "minItems": 1},
+    ]
+}
 
 
 class ListenerTls(Settings):
@@ -105,11 +115,31 @@ class CacheStatusSettings(Settings):
     detail: Flag = Field(default=False, description="Show the rule that decided.")
 
 
+def _is_off(value: object) -> bool:
+    """Whether it is `off` unquoted: a boolean in YAML 1.1, here the word."""
+    return (isinstance(value, Trap) and value.text == "off") or value is False
+
+
 def _workers(value: object) -> object:
     value = as_plain(value)
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 256):
         return value
     return refuse(f"{show(value)} is no number of workers", "write 1 to 256, or auto for one per core")
+
+
+def _affinity(value: object) -> object:
+    if _is_off(value):
+        return "off"
+    value = as_plain(value)
+    if value in ("auto", "off"):
+        return value
+    cpus = [as_plain(cpu) for cpu in value] if isinstance(value, (list, tuple)) else [value]
+    for cpu in cpus:
+        if isinstance(cpu, bool) or not isinstance(cpu, int) or not 0 <= cpu <= MOST_CPU:
+            refuse(f"{show(cpu)} is no CPU", "write auto, off or the numbers of CPUs, such as [0, 1]")
+    if not cpus:
+        refuse("no CPU is named", "write auto, off or the numbers of CPUs, such as [0, 1]")
+    return tuple(cpus)
 
 
 def _name(value: str) -> str:
@@ -133,6 +163,16 @@ class Server(Settings):
     )
     workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
         default="auto", description="Worker processes; auto: one per core.", json_schema_extra=RESTART
+    )
+    cpu_affinity: Annotated[
+        Literal["auto", "off"] | Annotated[tuple[int, ...], Field(strict=False)],
+        BeforeValidator(_affinity),
+        WithJsonSchema(_AFFINITY_SCHEMA),
+    ] = Field(
+        default="off",
+        description="Pins each worker to one CPU: auto takes those that the process may use in turn, [0, 1] "
+        "these in turn.",
+        json_schema_extra=RESTART,
     )
     name: Annotated[str, AfterValidator(_name)] = Field(
         default="edgeproxy", description="The pseudonym in Via and Cache-Status."
@@ -184,10 +224,7 @@ class Admin(Settings):
 
 
 def _access(value: Any) -> Any:
-    """`off` unquoted is a boolean in YAML 1.1; here it is the word."""
-    if (isinstance(value, Trap) and value.text == "off") or value is False:
-        return "off"
-    return value
+    return "off" if _is_off(value) else value
 
 
 def _access_path(value: str, info: ValidationInfo) -> str:
@@ -241,7 +278,8 @@ class Redis(Settings):
 
     url: RedisUrl = Field(
         repr=False,
-        description="redis://, rediss:// (TLS) or unix:// URL.",
+        description="redis://HOST:6379/0, unix:///PATH?db=0, redis+sentinel://HOST,HOST/MASTER/0 or"
+        " redis+cluster://HOST,HOST; rediss... for TLS; USER:PASSWORD@ before the hosts.",
         examples=["redis://127.0.0.1:6379/0"],
         json_schema_extra={"secret": "url"},
     )
@@ -256,6 +294,17 @@ class Redis(Settings):
         max_length=100,
         pattern=r"^[\x21-\x7e]*$",
         description="Begins the name of every key in Redis; nodes with the same prefix are one fleet.",
+    )
+    max_object_size: Size = Field(
+        default=4 * 2**20,
+        le=64 * 2**20,
+        description="Larger bodies stay out: one has to arrive within `timeout`, and holds up all others"
+        " on the way (4 MiB take 34 ms at 1 Gbit/s).",
+    )
+    compress_above: SizeOrOff = Field(
+        default=4096,
+        description="Larger bodies that no coding has made small are kept compressed where that saves an"
+        " eighth; off: none.",
     )
 
 

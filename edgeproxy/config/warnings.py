@@ -3,6 +3,7 @@
 Knows a whole configuration; no place in a file.
 """
 
+import os
 from collections.abc import Iterator
 
 from edgeproxy.config.mistakes import path_text
@@ -50,6 +51,15 @@ def _server(config: Config) -> Iterator[str]:
     for network in config.server.trusted_proxies:
         if network.endswith("/0"):
             yield f"server.trusted_proxies: {network} believes every client, name your own proxies"
+    affinity = config.server.cpu_affinity
+    if not isinstance(affinity, str):
+        allowed = os.sched_getaffinity(0)
+        for cpu in sorted(set(affinity) - allowed):
+            usable = ", ".join(map(str, sorted(allowed)))
+            yield (
+                f"server.cpu_affinity: CPU {cpu} is none that this process may use, its worker is not "
+                f"pinned; write some of {usable}, or auto"
+            )
 
 
 def _routes(config: Config) -> Iterator[str]:

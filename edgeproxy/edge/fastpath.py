@@ -42,6 +42,10 @@ HOT_OVERHEAD = 700
 """Bytes that a serialised answer costs beyond its head; its body is the stored one."""
 MOST_HEAD = 4096
 """Bytes of the longest head that is remembered."""
+MOST_TOUCHED = 4096
+"""Responses hit before their hits are counted elsewhere: more would hold the loop up."""
+WIRES_SHARE = 4
+"""One part in so many of the budget is for answers ready to be sent, the rest for heads."""
 HEAD_OVERHEAD = 150
 """Bytes that a remembered head costs beyond its own."""
 
@@ -49,8 +53,8 @@ HEAD_OVERHEAD = 150
 class FastPath:
     """The fast path of one scheme, and of peers that are or are not `trusted` to name another.
 
-    `now` is the coarse wall clock, moved by its owner; `budget` in bytes is what remembered heads
-    may take.
+    `now` is the coarse wall clock, moved by its owner; `budget` in bytes is what remembered heads and
+    answers ready to be sent may take.
     """
 
     __slots__ = (
@@ -73,6 +77,8 @@ class FastPath:
         "_seq",
         "_touched",
         "_trusted",
+        "_warm",
+        "_warmth",
         "last",
         "now",
     )
@@ -99,6 +105,8 @@ class FastPath:
         self._ints = counters.ints
         self._ledger = ledger
         self._touched: list[Hot] = []
+        self._warm: dict[Hot, None] = {}  # those that have bytes to send
+        self._warmth = 0
         self.last: Hot | None = None
         # rules
         self._router: Router | None = None
@@ -135,25 +143,58 @@ class FastPath:
             hot = self._learn(data)
             if hot is None:
                 return None
-        if (self.now >= hot.valid_until or self._seq[0] != hot.purge_seq) and not hot.renew(
-            self.now, self._purges
-        ):
-            self._heads.pop(data, None)
-            return None
-        hot.node.visited = True  # type: ignore[union-attr]  # a renewed one has its node
+        if self.now >= hot.valid_until or self._seq[0] != hot.purge_seq:
+            if not hot.renew(self.now, self._purges):
+                self._heads.pop(data, None)
+                return None
+            self._warm[hot] = None
+            self._warmth += len(hot.wire)
+            if self._warmth > self._budget // WIRES_SHARE:
+                self._cool(hot)
+        if not hot.node.visited:  # type: ignore[union-attr]  # a renewed one has its node
+            hot.node.visited = True  # type: ignore[union-attr]
         self._ints[hot.requests_slot] += 1
-        if not hot.hits:
+        hits = hot.hits
+        if not hits:
+            if len(self._touched) >= MOST_TOUCHED:
+                self._fold_hits()
             self._touched.append(hot)
-        hot.hits += 1
+        hot.hits = hits + 1
         self.last = hot
         return hot.wire
 
     def fold(self) -> None:
         """Add what hits since the last time mean for the other metrics; to be called now and then."""
+        self._fold_hits()
+        self._cool()
+
+    def _fold_hits(self) -> None:
         touched, self._touched = self._touched, []
+        routes: dict[str, tuple[int, int, float]] = {}
         for hot in touched:
-            hits, hot.hits = hot.hits, 0
-            self._ledger.hits(hot.route, hits, hits * hot.sent, hits * hot.saved)
+            hits, size, saved = routes.get(hot.route, (0, 0, 0.0))
+            now, hot.hits = hot.hits, 0
+            routes[hot.route] = hits + now, size + now * hot.sent, saved + now * hot.saved
+        for route, counts in routes.items():
+            self._ledger.hits(route, *counts)
+
+    def _cool(self, wanted: Hot | None = None) -> None:
+        """Let the bytes go that have had their second, or all but the one `wanted` where that is too little.
+
+        They are copies of what is stored: kept, they would double it.
+        """
+        now = self.now
+        kept = {hot: None for hot in self._warm if now < hot.valid_until}
+        for hot in self._warm:
+            if hot not in kept:
+                hot.cool()
+        warmth = sum(len(hot.wire) for hot in kept)
+        if warmth > self._budget // WIRES_SHARE // 2:
+            for hot in kept:
+                if hot is not wanted:
+                    hot.cool()
+            kept, warmth = {}, 0
+        self._warm, self._warmth = kept, warmth
 
     # --- learning
 
@@ -168,7 +209,7 @@ class FastPath:
         if size <= MOST_HEAD and (self._reserved or self._reserve()):
             self._heads[data] = hot
             self._remembered += size
-            if self._remembered > self._budget // 2:
+            if self._remembered > self._budget // WIRES_SHARE * (WIRES_SHARE - 1) // 2:
                 self._old, self._heads, self._remembered = self._heads, {}, 0
         return hot
 
@@ -272,10 +313,10 @@ class FastPath:
         if not node.live:
             return None
         return Hot(
-            node,
-            lines,
-            stored.body if kind == "get" and status != 204 else (),
-            _around_ttl(self._names.name, route.policy, stored.key),
+            node=node,
+            lines=lines,
+            body=stored.body if kind == "get" and status != 204 else (),
+            cache_status=_around_ttl(self._names.name, route.policy, stored.key),
             came=stored.response_time,
             initial_age=corrected_initial_age(stored.fields, stored.request_time, stored.response_time),
             lifetime=lifetime,
@@ -283,7 +324,6 @@ class FastPath:
             status=status,
             requests_slot=self._ledger.request_slot(route.name, Outcome.HIT, status),
             saved=stored.origin_seconds,
-            purge_seq=-1,
         )
 
 

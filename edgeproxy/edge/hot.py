@@ -3,8 +3,9 @@
 Must not know requests. Rebuilt once a second at most, when its Age changes.
 """
 
-from collections.abc import Sequence
 from math import floor, inf, nextafter
+
+import msgspec
 
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.store.memory import MemoryTier, Node
@@ -14,72 +15,43 @@ JOIN_BELOW = 16 * 1024
 ROUNDING = 1e-6
 """Seconds that a moment reckoned in doubles of today's wall time may be off, and more."""
 
+_NO_STATUS = (b"", b"")
+
 Wire = bytes | tuple[bytes, ...]
 
 
-class Hot:
+class Hot(msgspec.Struct, gc=False, eq=False):
     """What one kind of answer (200, its HEAD, its 304) of a stored response costs the fast path.
 
-    `head` is all but Age, Cache-Status (whose member comes as what stands before and after the
-    ttl) and the blank line; `came` the wall second at which the response came, `initial_age` how
+    `lines` is all of the head but Age, Cache-Status (whose member comes as what stands before and after
+    the ttl) and the blank line; `came` the wall second at which the response came, `initial_age` how
     old it was then; `saved` the origin's seconds. Holds no stored response: `die` lets the body
-    go when the node dies.
+    go when the node dies. The garbage collector knows nothing of it, as of its node.
     """
 
-    __slots__ = (
-        "_body",
-        "_cache_status",
-        "_came",
-        "_head",
-        "_initial_age",
-        "_lifetime",
-        "hits",
-        "node",
-        "purge_seq",
-        "requests_slot",
-        "route",
-        "saved",
-        "sent",
-        "status",
-        "valid_until",
-        "wire",
-    )
+    # content
+    node: Node | None
+    lines: bytes
+    body: tuple[bytes, ...]
+    cache_status: tuple[bytes, bytes]
+    # time
+    came: float
+    initial_age: float
+    lifetime: float
+    # counts
+    route: str
+    status: int
+    requests_slot: int
+    saved: float
+    # what changes
+    purge_seq: int = -1
+    valid_until: float = 0.0
+    wire: Wire = b""
+    hits: int = 0  # not yet folded into the counters
+    sent: int = 0  # bytes of content
 
-    def __init__(
-        self,
-        node: Node,
-        head: bytes,
-        body: Sequence[bytes],
-        cache_status: tuple[bytes, bytes],
-        *,
-        came: float,
-        initial_age: float,
-        lifetime: float,
-        route: str,
-        status: int,
-        requests_slot: int,
-        saved: float,
-        purge_seq: int,
-    ) -> None:
-        # content
-        self.node: Node | None = node
-        self._head = head
-        self._body = tuple(body)
-        self._cache_status = cache_status
-        self.wire: Wire = b""
-        # time
-        self._came = came
-        self._initial_age = initial_age
-        self._lifetime = lifetime
-        self.valid_until = 0.0
-        self.purge_seq = purge_seq
-        # counts
-        self.route = route
-        self.status = status
-        self.requests_slot = requests_slot
-        self.hits = 0  # not yet folded into the counters
-        self.saved = saved
-        self.sent = sum(map(len, self._body))
+    def __post_init__(self) -> None:
+        self.sent = sum(map(len, self.body))
 
     def __repr__(self) -> str:
         state = "dead" if self.node is None else f"until {self.valid_until:.1f}"
@@ -93,8 +65,8 @@ class Hot:
         node = self.node
         if node is None:
             return False
-        age = self._initial_age + max(0.0, now - self._came)
-        left = self._lifetime - age
+        age = self.initial_age + max(0.0, now - self.came)
+        left = self.lifetime - age
         if left <= 0:
             return False
         seq = purges.seq[0]
@@ -104,39 +76,42 @@ class Hot:
                 return False
             self.purge_seq = seq
         shown, ttl = int(age), floor(left)
-        before, after = self._cache_status
-        head = b"%sAge: %d\r\nCache-Status: %s%d%s\r\n\r\n" % (self._head, shown, before, ttl, after)
+        before, after = self.cache_status
+        head = b"%sAge: %d\r\nCache-Status: %s%d%s\r\n\r\n" % (self.lines, shown, before, ttl, after)
         if self.sent <= JOIN_BELOW:
-            self.wire = b"".join((head, *self._body))
+            self.wire = b"".join((head, *self.body))
         else:
-            self.wire = (head, *self._body)
+            self.wire = (head, *self.body)
         # The next moment at which Age or ttl reads differently; rather too early than too late.
-        reads_until = self._came - self._initial_age + min(shown + 1.0, self._lifetime - ttl)
+        reads_until = self.came - self.initial_age + min(shown + 1.0, self.lifetime - ttl)
         self.valid_until = max(reads_until - ROUNDING, nextafter(now, inf))
         return True
 
     def die(self) -> None:
         """The stored response is gone or replaced, or judged by other rules now."""
         self.node = None
+        self.body = ()
+        self.lines = b""
+        self.cache_status = _NO_STATUS
+        self.cool()
+
+    def cool(self) -> None:
+        """Let the bytes go that the next request can have made anew."""
         self.valid_until = 0.0
         self.wire = b""
-        self._body = ()
 
 
-class Heats:
+class Heats(msgspec.Struct, gc=False, eq=False):
     """The serialised answers of one stored response: plain, HEAD, 304. Hangs on its node.
 
     They hold under the rules of `generation`; `size` is what they count in memory, in bytes.
     """
 
-    __slots__ = ("generation", "get", "head", "not_modified", "size")
-
-    def __init__(self, generation: int) -> None:
-        self.generation = generation
-        self.size = 0
-        self.get: Hot | None = None
-        self.head: Hot | None = None
-        self.not_modified: Hot | None = None
+    generation: int
+    size: int = 0
+    get: Hot | None = None
+    head: Hot | None = None
+    not_modified: Hot | None = None
 
     def __repr__(self) -> str:
         return f"<Heats of {self.generation}, {self.size} bytes: {self.get} {self.head} {self.not_modified}>"

@@ -35,18 +35,19 @@ UNSETTLED = 2**64 - 1
 
 BUCKETS = 16384
 _WAYS = 8
-# words of a bucket: the marks, the floor, the latest order and the latest position in it, the rules
+# words of a bucket: the marks, the floor, the rules; its latest order and its latest position stand apart, in
+# a region that all look at: of 256 KiB, where the buckets, 6 MiB, are pages that mostly nobody touches
 _FLOOR = _WAYS
-_LATEST = _FLOOR + 4
-_RULES = _LATEST + 2
+_RULES = _FLOOR + 4
 _BUCKET = _RULES + 4 * _WAYS
 
 # words of the header
 _SEQ, _ORDER, _POSITION, _FIRST, _LENGTHS_MOVED = 1, 2, 3, 4, 5
-_RUN, _LOG, _EVERYTHING, _DOUBT, _LENGTHS, _NAME = 6, 8, 10, 14, 16, 144
+_RUN, _LOG, _EVERYTHING, _WIDE, _DOUBT, _LENGTHS, _NAME = 6, 8, 10, 14, 15, 16, 144
 _HEADER = 512
 _LENGTH_WORDS = 128
-_SIZE = 8 * (_HEADER + BUCKETS * _BUCKET)
+_FIRST_BUCKET = _HEADER + 2 * BUCKETS
+_SIZE = 8 * (_FIRST_BUCKET + BUCKETS * _BUCKET)
 _MAGIC = 0x3154_5045
 
 # words of an epoch: the order and the position of the last hard and of the last soft rule
@@ -158,6 +159,11 @@ class PurgeTable:
         """How many rules were applied, over all runs."""
         return self._words[_ORDER]
 
+    @property
+    def wide(self) -> int:
+        """Moves with each hard rule that may name many responses: any but of a URL."""
+        return self._words[_WIDE]
+
     def stamp(self) -> Stamp:
         """Where the purges stand: to be taken before a request leaves for an origin."""
         while True:
@@ -178,9 +184,9 @@ class PurgeTable:
         if words[_EVERYTHING + _HARD + word] > since:
             return Verdict.DEAD
         soft = words[_EVERYTHING + _SOFT + word] > since or words[_DOUBT] > (since if own else 0)
-        for base, mark in _places(stored_key, tags, self._prefix_lengths()):
-            if words[base + _LATEST + word] > since:
-                epoch = self._find(base, mark)
+        for latest, mark in _places(stored_key, tags, self._prefix_lengths()):
+            if words[latest + word] > since:
+                epoch = self._find(_base_of(latest), mark)
                 if epoch[_HARD + word] > since:
                     return Verdict.DEAD
                 soft = soft or epoch[_SOFT + word] > since
@@ -217,17 +223,19 @@ class PurgeTable:
     def apply(self, rule: PurgeRule, position: int = UNSETTLED) -> None:
         """Let a rule count from now on; `position` is its place in the fleet's log."""
         order = self._words[_ORDER] + 1
-        base, at = self._slot(rule)
+        latest, at = self._slot(rule)
         half = _SOFT if rule.soft else _HARD
         self._words[at + half + 1] = max(position, self._words[at + half + 1])
         self._words[at + half] = order
-        self._note_latest(base)
+        self._note_latest(latest)
         if rule.kind is PurgeKind.PREFIX:
             word, bit = divmod(len(rule.value), 64)
             self._words[_LENGTHS + word] |= 1 << bit
             self._words[_LENGTHS_MOVED] += 1
         self._words[_ORDER] = order
         self.seq[0] += 1
+        if not rule.soft and rule.kind is not PurgeKind.URL:
+            self._words[_WIDE] += 1
 
     def doubt(self) -> None:
         """Let all that was stored so far be validated before it is used, until `trust`."""
@@ -247,9 +255,9 @@ class PurgeTable:
 
     def settle(self, rule: PurgeRule, position: int) -> None:
         """Give a rule of this node, applied before, its place in the fleet's log."""
-        base, at = self._slot(rule)
+        latest, at = self._slot(rule)
         self._words[at + (_SOFT if rule.soft else _HARD) + 1] = position
-        self._note_latest(base)
+        self._note_latest(latest)
 
     def settle_all(self, position: int) -> None:
         """Give every rule that has none yet this place in the fleet's log."""
@@ -277,39 +285,42 @@ class PurgeTable:
     def _each_position(self, change: Callable[[int], int]) -> None:
         """Change the positions of all rules, some milliseconds of work."""
         self._change_positions(_EVERYTHING, change)
-        for base in range(_HEADER, _HEADER + BUCKETS * _BUCKET, _BUCKET):
-            if self._words[base + _LATEST]:
+        for latest in range(_HEADER, _HEADER + 2 * BUCKETS, 2):
+            if self._words[latest]:
+                base = _base_of(latest)
                 for at in (base + _FLOOR, *range(base + _RULES, base + _BUCKET, 4)):
                     self._change_positions(at, change)
-                self._note_latest(base)
+                self._note_latest(latest)
 
     def _change_positions(self, at: int, change: Callable[[int], int]) -> None:
         for word in (at + _HARD + 1, at + _SOFT + 1):
             self._words[word] = change(self._words[word])
 
-    def _note_latest(self, base: int) -> None:
+    def _note_latest(self, latest: int) -> None:
         """Bring up to date what lets a verdict pass over a bucket."""
-        if base == 0:  # the rule of everything is in none
+        if latest == 0:  # the rule of everything is in none
             return
+        base = _base_of(latest)
         epochs = [self._epoch(at) for at in (base + _FLOOR, *range(base + _RULES, base + _BUCKET, 4))]
-        self._words[base + _LATEST] = max(max(epoch[0], epoch[2]) for epoch in epochs)
-        self._words[base + _LATEST + 1] = max(max(epoch[1], epoch[3]) for epoch in epochs)
+        self._words[latest] = max(max(epoch[0], epoch[2]) for epoch in epochs)
+        self._words[latest + 1] = max(max(epoch[1], epoch[3]) for epoch in epochs)
 
     def _slot(self, rule: PurgeRule) -> tuple[int, int]:
-        """The rule's bucket, and the word at which its epoch is, or now has room."""
+        """What is told of the rule's bucket, and the word at which its epoch is, or now has room."""
         if rule.kind is PurgeKind.EVERYTHING:
             return 0, _EVERYTHING
-        base, mark = _place(rule.kind, rule.value)
+        latest, mark = _place(rule.kind, rule.value)
+        base = _base_of(latest)
         words = self._words
         marks = words[base : base + _WAYS].tolist()
         if mark in marks:
-            return base, base + _RULES + 4 * marks.index(mark)
+            return latest, base + _RULES + 4 * marks.index(mark)
         way = marks.index(0) if 0 in marks else self._make_room(base)
         at = base + _RULES + 4 * way
         for word, value in enumerate(_NEVER):
             words[at + word] = value
         words[base + way] = mark
-        return base, at
+        return latest, at
 
     def _make_room(self, base: int) -> int:
         """Fold a bucket's oldest rule into its floor, one that the log holds if there is any."""
@@ -337,7 +348,7 @@ def _later(one: Epoch, other: Epoch) -> Epoch:
     return max(one[0], other[0]), max(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)  # about 1 KiB each
 def _places(key: bytes, tags: tuple[bytes, ...], lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     """Where the rules are that may name a response; `lengths` are those of the prefixes in use."""
     rest = without_scheme(key).partition(PIECE)[0]
@@ -353,7 +364,12 @@ def _places(key: bytes, tags: tuple[bytes, ...], lengths: tuple[int, ...]) -> tu
 
 
 def _place(kind: PurgeKind, value: bytes) -> tuple[int, int]:
-    """Where a rule's bucket begins, and the mark it has there."""
+    """Where the latest rule of a rule's bucket is told, and the mark it has in the bucket."""
     digest = hashlib.blake2b(value, digest_size=16, person=kind.encode()).digest()
     bucket = int.from_bytes(digest[:8], "little") % BUCKETS
-    return _HEADER + bucket * _BUCKET, int.from_bytes(digest[8:], "little") | 1
+    return _HEADER + 2 * bucket, int.from_bytes(digest[8:], "little") | 1
+
+
+def _base_of(latest: int) -> int:
+    """The first word of the bucket whose latest rule is told there."""
+    return _FIRST_BUCKET + (latest - _HEADER) // 2 * _BUCKET

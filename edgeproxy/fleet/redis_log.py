@@ -12,18 +12,16 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from edgeproxy.errors import EdgeProxyError
+from edgeproxy.store.redis_connect import client
 
 MAX_ENTRIES = 100_000  # older ones are trimmed: who was away for longer has lost rules
 COMMAND_TIMEOUT = 2.0  # seconds, beyond what a read may block
 CONNECT_TIMEOUT = 1.0
 
-FAULTS = (RedisError, OSError, TimeoutError)
+FAULTS = (RedisError, RedisClusterException, OSError, TimeoutError)
 """What any call here raises when Redis does not answer as it should."""
 
 _JOIN = """
@@ -84,13 +82,7 @@ class RedisLog:
     """The fleet's log, as one node sees it. Every call is bounded, and raises one of FAULTS."""
 
     def __init__(self, url: str, key_prefix: str, node: str) -> None:
-        self._redis: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=COMMAND_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis: Any = client(url, COMMAND_TIMEOUT, CONNECT_TIMEOUT)
         self._node = node
         base = key_prefix + "{purge}:"
         self._keys = [base + name for name in ("id", "last", "log", "applied", "seen")]
@@ -136,10 +128,8 @@ class RedisLog:
 
     async def leave(self) -> None:
         """Say that this node goes: nobody needs to wait for it."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zrem(self._keys[3], self._node)
-            pipe.zrem(self._keys[4], self._node)
-            await pipe.execute()
+        await self._redis.zrem(self._keys[3], self._node)
+        await self._redis.zrem(self._keys[4], self._node)
 
     async def close(self) -> None:
         """Close the connections."""

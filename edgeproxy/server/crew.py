@@ -193,6 +193,7 @@ class Crew:
                 "pid": None if seat.process is None else seat.process.pid,
                 "state": "serving" if seat.serving else "late" if seat.late else "starting",
                 "restarts": seat.restarts,
+                "answered": seat.counters.sum_of("edgeproxy_requests_total"),
                 **({} if seat.process is None else describe(seat.process)),
             }
             for seat in self.seats

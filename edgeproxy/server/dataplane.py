@@ -24,11 +24,14 @@ from edgeproxy.edge.hot import on_evict
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import identify
+from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.tunnel import Tunnels
+from edgeproxy.errors import EdgeProxyError
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.doors import Doors
 from edgeproxy.server.exchange import Exchange
-from edgeproxy.server.gauges import Gauges
+from edgeproxy.server.gauges import Gauges, RedisTimes
+from edgeproxy.server.heap import Heap
 from edgeproxy.server.hit_log import HitLog
 from edgeproxy.server.limits import client_limits
 from edgeproxy.server.listening import Listening
@@ -96,7 +99,7 @@ class DataPlane:
         self._memory_shared = memory_shared
         budget = self._budget(config)
         self._memory = MemoryTier(budget, self._evicted)
-        self._redis = _redis_tier(config)
+        self._redis = _redis_tier(config, counters)
         self._node_tier = node_tier
         self._popular = None if node_tier is None else Popular(self._memory, node_tier)
         # edge
@@ -166,6 +169,8 @@ class DataPlane:
             for scheme in (b"http", b"https")
         }
         self._doors = Doors(loop, self._listenings)
+        self._sweep = Sweep(self._memory, purges, loop)
+        self._heap = Heap()
         self._gauges = Gauges(counters, self._memory, self._ledger)
         self._follow()
         self._ticks = 0
@@ -225,6 +230,7 @@ class DataPlane:
             await self._node_tier.close()
         if self._ticker is not None:
             self._ticker.cancel()
+        self._sweep.close()
         self._fold()
 
     # --- requests
@@ -254,6 +260,7 @@ class DataPlane:
                 listening.sweep()
         if sweeping:
             self._tunnels.sweep()
+            self._sweep.look()
         if self._ticks % TICKS_A_FOLD == 0:
             self._fold()
 
@@ -263,11 +270,12 @@ class DataPlane:
             self._node_tier.tell_used()
         for path in self._paths.values():
             path.fold()
+        self._heap.follow(self._memory.evictions)
         self._gauges.set(
             downstream=self._open_now() + len(self._tunnels),
             upstream=self._upstreams.connections,
-            redis=self._redis.stats if self._redis is not None else None,
-            node=self._node_tier.stats if self._node_tier is not None else None,
+            redis=self._redis,
+            node=self._node_tier,
         )
 
     # --- reload
@@ -277,7 +285,7 @@ class DataPlane:
         upstreams = self._upstreams.prepare(config)
         redis = self._redis
         if config.cache.redis != self._config.cache.redis:
-            redis = _redis_tier(config)
+            redis = _redis_tier(config, self._counters)
         return Prepared(config, make_plan(config, self._node, upstreams), redis)
 
     def switch(self, prepared: Prepared) -> None:
@@ -358,11 +366,21 @@ class DataPlane:
         }
 
 
-def _redis_tier(config: Config) -> RedisTier | None:
+def _redis_tier(config: Config, counters: Counters) -> RedisTier | None:
     settings = config.cache.redis
     if settings is None:
         return None
-    return RedisTier(settings.url, timeout=settings.timeout, key_prefix=settings.key_prefix)
+    try:
+        return RedisTier(
+            settings.url,
+            timeout=settings.timeout,
+            key_prefix=settings.key_prefix,
+            max_size=settings.max_object_size,
+            compress_above=settings.compress_above,
+            observe=RedisTimes(counters).observe,
+        )
+    except ValueError as error:  # files that the URL names
+        raise EdgeProxyError(f"cache.redis.url: {error}") from error
 
 
 async def _replace_redis(old: RedisTier | None, new: RedisTier | None) -> None:

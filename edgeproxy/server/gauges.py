@@ -4,9 +4,12 @@ Must not know how often it is asked.
 """
 
 from edgeproxy.edge.ledger import Ledger
+from edgeproxy.store.breaker import BreakerState
 from edgeproxy.store.memory import MemoryTier
-from edgeproxy.store.tier import Fault, TierStats
-from edgeproxy.telemetry.counters import Counters
+from edgeproxy.store.node_tier import NodeTier
+from edgeproxy.store.redis_tier import RedisTier
+from edgeproxy.store.tier import TierStats
+from edgeproxy.telemetry.counters import Counters, Histogram
 
 
 class Gauges:
@@ -22,13 +25,14 @@ class Gauges:
         self._downstream = counters.gauge("edgeproxy_connections", "downstream")
         self._upstream = counters.gauge("edgeproxy_connections", "upstream")
         self._evicted = 0
-        self._told: dict[str, tuple[TierStats, int, int, int]] = {}
+        self._redis: RedisGauges | None = None
+        self._node: NodeGauges | None = None
 
     def __repr__(self) -> str:
         return f"<Gauges evicted={self._evicted}>"
 
     def set(
-        self, *, downstream: int, upstream: int, redis: TierStats | None, node: TierStats | None = None
+        self, *, downstream: int, upstream: int, redis: RedisTier | None, node: NodeTier | None = None
     ) -> None:
         """Bring everything up to date."""
         floats = self._counters.floats
@@ -39,19 +43,108 @@ class Gauges:
         evictions = self._memory.evictions
         self._counters.ints[self._evictions] += evictions - self._evicted
         self._evicted = evictions
-        self._tier("node", node)
-        self._tier("redis", redis)
+        if node is not None:
+            if self._node is None:
+                self._node = NodeGauges(self._counters, self._ledger, node)
+            self._node.set()
+        if redis is not None:
+            if self._redis is None or self._redis.tier is not redis:
+                self._redis = RedisGauges(self._counters, self._ledger, redis)
+            self._redis.set()
+        elif self._redis is not None:
+            self._redis.clear()
+            self._redis = None
 
-    def _tier(self, name: str, stats: TierStats | None) -> None:
-        """What a shared tier counted since it was looked at last."""
-        if stats is None:
-            return
-        told, faults, skipped, dropped = self._told.get(name, (stats, 0, 0, 0))
-        if told is not stats:  # another tier since a reload
-            faults = skipped = dropped = 0
-        drops = stats.count(Fault.DROPPED)
-        self._ledger.tier_results(name, "fault", stats.fault_total - faults)
-        self._ledger.tier_results(name, "skipped", stats.skipped - skipped)
-        if drops > dropped:
-            self._counters.ints[self._counters.counter("edgeproxy_tier_drops_total", name)] += drops - dropped
-        self._told[name] = (stats, stats.fault_total, stats.skipped, drops)
+
+class TierFaults:
+    """Carries what a shared tier did not do into the counters."""
+
+    def __init__(self, name: str, counters: Counters, ledger: Ledger, stats: TierStats) -> None:
+        self._name = name
+        self._counters = counters
+        self._ledger = ledger
+        self._stats = stats
+        self._faults: dict[str, int] = {}
+        self._skipped = 0
+
+    def __repr__(self) -> str:
+        return f"<TierFaults {self._name} {self._stats!r}>"
+
+    def set(self) -> None:
+        """Bring everything up to date."""
+        stats = self._stats
+        self._ledger.tier_results(self._name, "skipped", stats.skipped - self._skipped)
+        self._skipped = stats.skipped
+        for fault, count in stats.faults.items():
+            new = count - self._faults.get(fault, 0)
+            if new:
+                self._ledger.tier_results(self._name, "fault", new)
+                slot = self._counters.counter("edgeproxy_tier_faults_total", self._name, fault.value)
+                self._counters.ints[slot] += new
+                self._faults[fault] = count
+
+
+class NodeGauges:
+    """Carries the state of the node's tier, as this worker has it, into the counters."""
+
+    def __init__(self, counters: Counters, ledger: Ledger, tier: NodeTier) -> None:
+        self._counters = counters
+        self._tier = tier
+        self._queue = counters.gauge("edgeproxy_tier_write_queue", "node")
+        self._faults = TierFaults("node", counters, ledger, tier.stats)
+
+    def __repr__(self) -> str:
+        return f"<NodeGauges {self._tier!r}>"
+
+    def set(self) -> None:
+        """Bring everything up to date."""
+        self._counters.floats[self._queue] = self._tier.queue_depth
+        self._faults.set()
+
+
+class RedisGauges:
+    """Carries the state of one Redis tier into the counters."""
+
+    def __init__(self, counters: Counters, ledger: Ledger, tier: RedisTier) -> None:
+        self.tier = tier
+        self._counters = counters
+        self._queue = counters.gauge("edgeproxy_tier_write_queue", "redis")
+        self._states = {
+            state: counters.gauge("edgeproxy_redis_breaker", state.value) for state in BreakerState
+        }
+        self._faults = TierFaults("redis", counters, ledger, tier.stats)
+
+    def __repr__(self) -> str:
+        return f"<RedisGauges {self.tier!r}>"
+
+    def clear(self) -> None:
+        """The tier is no more."""
+        for slot in (self._queue, *self._states.values()):
+            self._counters.floats[slot] = 0.0
+
+    def set(self) -> None:
+        """Bring everything up to date."""
+        floats = self._counters.floats
+        floats[self._queue] = self.tier.queue_depth
+        for state, slot in self._states.items():
+            floats[slot] = self.tier.breaker.state is state
+        self._faults.set()
+
+
+class RedisTimes:
+    """Counts how long the commands to Redis take."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._known: dict[str, Histogram] = {}
+
+    def __repr__(self) -> str:
+        return f"<RedisTimes {sorted(self._known)}>"
+
+    def observe(self, command: str, seconds: float) -> None:
+        """One command of ours was answered, `seconds` after it was sent."""
+        histogram = self._known.get(command)
+        if histogram is None:
+            histogram = self._counters.histogram("edgeproxy_redis_command_duration_seconds", command.lower())
+            self._known[command] = histogram
+        histogram.observe(seconds)

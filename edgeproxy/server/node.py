@@ -18,6 +18,7 @@ from edgeproxy.edge.routing import Router
 from edgeproxy.fleet.fleet_log import FleetPurgeLog
 from edgeproxy.fleet.purge_log import LocalPurgeLog, PurgeLog
 from edgeproxy.fleet.purge_table import Verdict
+from edgeproxy.fleet.redis_advice import advise
 from edgeproxy.fleet.redis_log import RedisLog
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
 from edgeproxy.server.checks import HealthChecks
@@ -83,6 +84,7 @@ class Node:
         """Begin to follow the fleet and to check origins."""
         await self._store.start()
         await self._log.start()
+        self._look_at_redis()
         await self._checks.follow(self.config)
 
     async def close(self) -> None:
@@ -118,6 +120,11 @@ class Node:
         await old.close()
         if new is self._log:
             await new.start()
+            self._look_at_redis()
+
+    def _look_at_redis(self) -> None:
+        if self.config.cache.redis is not None:
+            self._own_task(advise(self.config.cache.redis.url))
 
     def _own_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -19,6 +19,7 @@ from edgeproxy.errors import TierFault
 from edgeproxy.server.parent import die_with
 from edgeproxy.store.node_file import NodeFile
 from edgeproxy.store.node_records import FRAME, FRAME_HEADER, Joiner, Put, Record
+from edgeproxy.store.tier import Fault
 from edgeproxy.telemetry.counters import Counters
 
 ENDED, RENEW, AGAIN = 0, 3, 4
@@ -59,7 +60,7 @@ class NodeWriter:
         self._bytes = counters.gauge("edgeproxy_cache_bytes", "node")
         self._responses = counters.gauge("edgeproxy_cache_responses", "node")
         self._evictions = counters.counter("edgeproxy_cache_evictions_total", "node")
-        self._drops = counters.counter("edgeproxy_tier_drops_total", "node")
+        self._drops = counters.counter("edgeproxy_tier_faults_total", "node", Fault.DROPPED.value)
         self._up = counters.gauge("edgeproxy_node_tier_up")
         self._evicted = 0
         # state

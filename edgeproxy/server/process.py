@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from edgeproxy.errors import EdgeProxyError
+from edgeproxy.server.affinity import cpus_of
 from edgeproxy.server.control import Channel, ControlError, Handler
 from edgeproxy.server.hello import Hello
 
@@ -140,4 +141,5 @@ def describe(process: WorkerProcess) -> dict[str, Any]:
         "uptime": round(time.monotonic() - process.started, 3),
         "heartbeat_age": round(process.silent_for, 3),
         "event_loop_lag": round(process.lag, 4),
+        "cpus": cpus_of(process.pid),
     }

@@ -4,7 +4,6 @@ Must not know HTTP: that is its data plane's.
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -20,8 +19,10 @@ from edgeproxy.config.load import load_mapping
 from edgeproxy.config.model import Config, Listener
 from edgeproxy.edge.fetch import Answered
 from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.server.affinity import pin
 from edgeproxy.server.control import Channel, ControlError
 from edgeproxy.server.dataplane import DataPlane
+from edgeproxy.server.garbage import Pauses, settle
 from edgeproxy.server.hello import Hello, Inherited, NodeShare
 from edgeproxy.server.parent import die_with
 from edgeproxy.server.plans import Prepared
@@ -33,7 +34,6 @@ from edgeproxy.telemetry.counters import Counters
 
 HEARTBEAT = 0.5  # seconds between two
 INVALIDATE_TIMEOUT = 1.0  # seconds for which an unsafe request waits for the node
-GC_THRESHOLD = 20_000  # allocations between two looks at what is young; 700 costs a request a fifth
 
 _log = logging.getLogger("edgeproxy.worker")
 
@@ -50,6 +50,7 @@ class Worker:
         self._config: Config | None = None
         self._counters: Counters | None = None
         self._access_log: AccessLog | None = None
+        self._pauses: Pauses | None = None
         self._sockets: dict[tuple[int, int], socket.socket] = {}  # by owner and listener
         self._prepared: Prepared | None = None
         self._drained = asyncio.Event()
@@ -93,6 +94,8 @@ class Worker:
             await asyncio.gather(beats, drained, return_exceptions=True)
             if self._access_log is not None:
                 self._access_log.close()
+            if self._pauses is not None:
+                self._pauses.close()
             channel.close()
             await channel.closed
 
@@ -110,6 +113,7 @@ class Worker:
         self._hello = hello = msgspec.convert(message, Hello)
         config = load_mapping(hello.config)
         log.set_up(config.log.level, f"worker {hello.index}")
+        pin(config.server.cpu_affinity, hello.index)
         self._config = config
         self._counters = counters = Counters.attach(hello.counters)
         self._access_log = AccessLog.of(config.log.access, counters)
@@ -135,9 +139,8 @@ class Worker:
             plane.steer(origin.upstream, origin.origin, origin.state)
         await plane.start(self._of(hello.index))
         self._plane = plane
-        gc.collect()
-        gc.set_threshold(GC_THRESHOLD, 20, 50)
-        gc.freeze()  # what is there now stays: the collector need not look at it again
+        settle()
+        self._pauses = Pauses(counters)
 
     def _open_node_tier(self, share: NodeShare | None, run: bytes) -> NodeTier | None:
         if share is None:

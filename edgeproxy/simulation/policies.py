@@ -143,12 +143,8 @@ class Belady(_ByPriority):
         self._set(number, -self._next[at], cost, at)
 
 
-class _Node(Link):
-    __slots__ = ("number",)
-
-    def __init__(self, number: int, cost: int) -> None:
-        super().__init__(cost)
-        self.number = number
+class _Node(Link, gc=False, eq=False, kw_only=True):
+    number: int
 
 
 class Shipped:
@@ -176,7 +172,7 @@ class Shipped:
             del self._held[victim.number]
             if not victim.hits:
                 policy.haunt(hash(victim.number), victim.cost)
-        node = self._held[number] = _Node(number, cost)
+        node = self._held[number] = _Node(cost, number=number)
         policy.add(node, hash(number))
 
 

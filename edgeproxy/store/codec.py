@@ -5,10 +5,12 @@ Must not know where they are kept.
     magic 3 | version 1 | digest 16 | length of preamble 4 | preamble | body
 
 The preamble is MessagePack: key, variant, packed head. The digest (BLAKE2b, 16 bytes) covers all that
-follows it. A reader trusts nothing that does not name the key and variant that it asked for: a store
-that mixes up replies must not hand one user's page to another.
+follows it. Version 1 has the body as it is, version 2 as one Zstandard frame. A reader trusts nothing
+that does not name the key and variant that it asked for: a store that mixes up replies must not hand
+one user's page to another.
 """
 
+from dataclasses import replace
 from hashlib import blake2b
 from struct import Struct
 
@@ -17,9 +19,13 @@ import msgspec
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.errors import TierFault
 from edgeproxy.store.packed import pack, unpack
+from edgeproxy.store.value_coding import compressed, decompressed, plain_size, worth_trying
 
 MAGIC = b"EP\x00"
-VERSION = 1
+PLAIN = 1
+COMPRESSED = 2
+VERSION = COMPRESSED
+"""The latest that is read."""
 DIGEST_SIZE = 16
 _LENGTH = Struct("<I")
 _DIGEST_AT = len(MAGIC) + 1
@@ -34,15 +40,31 @@ class NewerVersion(TierFault):
     """Written by a later version of edgeproxy: a miss here, but not to be deleted."""
 
 
-def encode(stored: StoredResponse) -> bytes:
-    """The stored response in one bytes value; about 1 ms for each MiB of body."""
+def encode(stored: StoredResponse, compress_above: int = 0) -> bytes:
+    """The stored response in one bytes value; about 1 ms for each MiB of body, 4 ms where it is compressed.
+
+    Bodies of more than `compress_above` bytes are compressed where that pays; 0: none.
+    """
     preamble = preamble_of(stored)
     length = _LENGTH.pack(len(preamble))
+    version, body = PLAIN, stored.body
+    if 0 < compress_above < stored.size and worth_trying(stored):
+        frame = compressed(body, stored.size)
+        if frame is not None:
+            version, body = COMPRESSED, (frame,)
     digest = blake2b(length, digest_size=DIGEST_SIZE)
     digest.update(preamble)
-    for segment in stored.body:
+    for segment in body:
         digest.update(segment)
-    return b"".join((MAGIC, bytes((VERSION,)), digest.digest(), length, preamble, *stored.body))
+    return b"".join((MAGIC, bytes((version,)), digest.digest(), length, preamble, *body))
+
+
+def work_of(data: bytes) -> int:
+    """About how many bytes `decode` handles for that value, by its own word: what is compressed grows."""
+    if len(data) < _PREAMBLE_AT or data[len(MAGIC)] != COMPRESSED:
+        return len(data)
+    body_at = _PREAMBLE_AT + _LENGTH.unpack_from(data, _LENGTH_AT)[0]
+    return max(len(data), plain_size(data[body_at : body_at + 18]))  # the longest head of a frame
 
 
 def preamble_of(stored: StoredResponse) -> bytes:
@@ -66,11 +88,22 @@ def decode(data: bytes, key: bytes, variant: bytes) -> StoredResponse:
     if blake2b(view[_LENGTH_AT:], digest_size=DIGEST_SIZE).digest() != data[_DIGEST_AT:_LENGTH_AT]:
         raise TierFault("the digest does not match: cut short or altered")
     body_at = _PREAMBLE_AT + _LENGTH.unpack_from(data, _LENGTH_AT)[0]
-    return rejoin(view[_PREAMBLE_AT:body_at], data[body_at:], key, variant)
+    preamble = view[_PREAMBLE_AT:body_at]
+    if version == COMPRESSED:
+        stored = _unfold(preamble, b"", key, variant)
+        return replace(stored, body=(decompressed(view[body_at:], stored.size),))
+    return rejoin(preamble, data[body_at:], key, variant)
 
 
 def rejoin(preamble: bytes | memoryview, body: bytes, key: bytes, variant: bytes) -> StoredResponse:
     """The stored response of that preamble and body. Raises TierFault as `decode` does."""
+    stored = _unfold(preamble, body, key, variant)
+    if stored.size != len(body):
+        raise TierFault(f"body of {len(body)} bytes instead of {stored.size}")
+    return stored
+
+
+def _unfold(preamble: bytes | memoryview, body: bytes, key: bytes, variant: bytes) -> StoredResponse:
     try:
         found_key, found_variant, packed = _decode_preamble(preamble)
         stored = unpack(packed, found_key, found_variant, (body,) if body else ())
@@ -78,6 +111,4 @@ def rejoin(preamble: bytes | memoryview, body: bytes, key: bytes, variant: bytes
         raise TierFault(f"its head does not decode: {error}") from error
     if (found_key, found_variant) != (key, variant):
         raise TierFault(f"asked for {key!r}, got {found_key!r}")
-    if stored.size != len(body):
-        raise TierFault(f"body of {len(body)} bytes instead of {stored.size}")
     return stored

@@ -9,150 +9,290 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import perf_counter
+from typing import Any, Protocol
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from edgeproxy.store.redis_link import Argument, Command, Link, Reply, pack
 
 logger = logging.getLogger("edgeproxy.store")
 
-Argument = bytes | str | int
-Reply = object
-MAX_BATCH = 64
+LATE = 0.01
+"""Seconds that a loop may be late before its timeouts look at the socket once more."""
+
+Observe = Callable[[str, float], None]
+"""Told of each answered command: its name, and the seconds from sending to the reply."""
 
 
 class PipeFull(Exception):
     """More commands wait than the pipe takes."""
 
 
+class Pipe(Protocol):
+    """Takes commands to Redis, wherever in it their key is."""
+
+    def start(self) -> None: ...
+    async def close(self) -> None: ...
+    def send(self, *command: Argument) -> "asyncio.Future[Reply]": ...
+    def ask(
+        self, commands: Sequence[Command], timeout: float | None = None
+    ) -> "asyncio.Future[list[Reply]]": ...
+
+
+class _Asked:
+    """Commands that belong together, and who waits for their replies."""
+
+    __slots__ = ("count", "data", "due", "future", "name", "replies", "resent", "sent", "single")
+
+    def __init__(self, commands: Sequence[Command], future: "asyncio.Future[Any]", due: float) -> None:
+        self.data = pack(commands)
+        self.count = len(commands)
+        self.name = str(commands[-1][0])
+        self.future = future
+        self.due = due
+        self.single = False
+        self.replies: list[Reply] = []
+        self.sent = 0.0
+        self.resent = False
+
+
 class CommandPipe:
     """Commands of many tasks over one connection, opened when first needed and again after a fault.
 
-    The connection's own timeouts bound each reply; `max_waiting` bounds what waits to be sent.
+    Each is answered within its own timeout or that of the pipe, `silence` seconds; a connection on which
+    nothing is heard for that long is closed. `max_waiting` bounds the commands without a reply.
     """
 
-    def __init__(self, connect: Callable[[], AbstractConnection], max_waiting: int = 1024) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], AbstractConnection],
+        silence: float = 5.0,
+        *,
+        patience: float = 5.0,
+        max_waiting: int = 1024,
+        observe: Observe | None = None,
+    ) -> None:
         self._connect = connect
+        self._silence = silence
+        self._patience = patience  # seconds to connect, names and greetings included
         self._max_waiting = max_waiting
-        self._connection: AbstractConnection | None = None
-        self._waiting: deque[tuple[Sequence[Argument], asyncio.Future[Reply]]] = deque()
-        self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._observe = observe
+        # state
+        self._link: Link | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._waiting: deque[_Asked] = deque()
+        self._sent: deque[_Asked] = deque()
+        self._unproven = False  # nothing was heard since the oldest of those sent went out
+        self._heard = 0.0
+        # timers, on the loop's clock
+        self._flush_due = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
+        self._looked_again = False
+        self._started = False
 
     def __repr__(self) -> str:
-        state = "connected" if self._connection is not None else "not connected"
-        return f"<CommandPipe {state}, {len(self._waiting)} waiting>"
+        state = "connected" if self._link is not None else "not connected"
+        return f"<CommandPipe {state}, {len(self._waiting)} waiting, {len(self._sent)} sent>"
 
     def start(self) -> None:
         """Begin to send what is asked for."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="redis-pipe")
+        self._loop = asyncio.get_running_loop()
+        self._started = True
 
     async def close(self) -> None:
         """Give up what waits and close the connection; every waiter gets ConnectionError."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])  # not `await` itself: our own cancellation stays ours
-            self._task = None
-        self._fail([future for _, future in self._waiting], ConnectionError("the pipe was closed"))
-        self._waiting.clear()
+        self._started = False
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])  # not `await` itself: our own cancellation stays ours
+            self._opening = None
+        closed = ConnectionError("the pipe was closed")
+        if self._link is not None:
+            self._link.close(closed)
+        self._fail(self._waiting, closed)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
-    def send(self, *command: Argument) -> asyncio.Future[Reply]:
+    def send(self, *command: Argument) -> "asyncio.Future[Reply]":
         """Queue a command; the future gets the reply, ResponseError, or what broke the connection.
 
         Raises PipeFull. A future that was cancelled before it was sent is not sent.
         """
-        if len(self._waiting) >= self._max_waiting:
-            raise PipeFull(f"{self._max_waiting} commands wait for Redis")
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, future))
-        self._wanted.set()
-        return future
+        asked = self._add((command,), None)
+        asked.single = True
+        return asked.future
 
-    async def _run(self) -> None:
-        try:
-            while True:
-                await self._wanted.wait()
-                batch = self._take()
-                if batch:
-                    await self._exchange(batch)
-        finally:
-            await self._disconnect()
+    def ask(self, commands: Sequence[Command], timeout: float | None = None) -> "asyncio.Future[list[Reply]]":
+        """Queue commands that are sent together; the future gets all replies, or the first error.
 
-    def _take(self) -> list[tuple[Sequence[Argument], asyncio.Future[Reply]]]:
-        batch: list[tuple[Sequence[Argument], asyncio.Future[Reply]]] = []
-        while self._waiting and len(batch) < MAX_BATCH:
-            command, future = self._waiting.popleft()
-            if not future.done():
-                batch.append((command, future))
-        if not self._waiting:
-            self._wanted.clear()
-        return batch
-
-    async def _exchange(self, batch: list[tuple[Sequence[Argument], asyncio.Future[Reply]]]) -> None:
-        """Send a batch and give out its replies; a broken connection fails what was not answered.
-
-        A connection that turns out to have been closed while idle is opened again once: every
-        command of ours may be sent twice.
+        `timeout` in seconds, after which it is RedisTimeout. Raises PipeFull.
         """
-        unanswered = deque(future for _, future in batch)
-        commands = [command for command, _ in batch]
+        return self._add(commands, timeout).future
+
+    def _add(self, commands: Sequence[Command], timeout: float | None) -> _Asked:
+        if len(self._waiting) + len(self._sent) >= self._max_waiting:
+            raise PipeFull(f"{self._max_waiting} commands wait for Redis")
+        if not self._started:
+            raise ConnectionError("the pipe was closed")
+        loop = self._loop
+        due = loop.time() + (self._silence if timeout is None else timeout)
+        asked = _Asked(commands, loop.create_future(), due)
+        self._waiting.append(asked)
+        if not self._flush_due:
+            self._flush_due = True
+            loop.call_soon(self._flush)
+        if self._alarm is None or due < self._alarm_at:
+            self._set_alarm(due)
+        return asked
+
+    # --- sending ----------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Send all that waits in one write; open the connection first where there is none."""
+        self._flush_due = False
+        link = self._link
+        if link is None or not link.open:
+            if self._waiting and self._opening is None and self._started:
+                self._opening = self._loop.create_task(self._open(), name="redis-pipe")
+            return
+        now = perf_counter()
+        if not self._sent:
+            self._unproven = True
+            self._heard = self._loop.time()
+        data: list[bytes] = []
+        while self._waiting:
+            asked = self._waiting.popleft()
+            if not asked.future.done():
+                asked.sent = now
+                data.append(asked.data)
+                self._sent.append(asked)
+        if data:
+            link.write(b"".join(data) if len(data) > 1 else data[0])
+
+    async def _open(self) -> None:
+        connection: AbstractConnection | None = None
         try:
-            if self._connection is not None:
-                try:
-                    await self._converse(self._connection, commands, unanswered)
-                except (RedisConnectionError, OSError):
-                    if len(unanswered) < len(commands):
-                        raise
-                    await self._disconnect()
-                else:
-                    return
-            self._connection = self._connect()
-            await self._connection.connect()  # type: ignore[no-untyped-call]
-            await self._converse(self._connection, commands, unanswered)
+            connection = self._connect()
+            async with asyncio.timeout(self._patience):
+                await connection.connect()  # type: ignore[no-untyped-call]
+            self._link = Link(connection, self._received, self._lost)
         except (RedisError, OSError) as error:
-            self._fail(unanswered, error)
-            await self._disconnect()
+            self._fail(self._waiting, error)
         except Exception as error:  # a fault of the library must not end the pipe for good
             logger.exception("unexpected, while talking to Redis; please report it")
-            self._fail(unanswered, ConnectionError(f"unexpected: {error!r}"))
-            await self._disconnect()
-        except asyncio.CancelledError:
-            self._fail(unanswered, ConnectionError("the pipe was closed"))
-            raise
+            self._fail(self._waiting, ConnectionError(f"unexpected: {error!r}"))
+        finally:
+            self._opening = None
+            if connection is not None and self._link is None:
+                with suppress(RedisError, OSError):
+                    await connection.disconnect(nowait=True)
+        if self._link is not None:
+            self._flush()
+
+    # --- replies ----------------------------------------------------------------
+
+    def _received(self, replies: list[Reply]) -> None:
+        self._heard = self._loop.time()
+        self._unproven = False
+        now = perf_counter()
+        for reply in replies:
+            if not self._sent:
+                if self._link is not None:
+                    self._link.close(RedisConnectionError("a reply that nobody asked for"))
+                return
+            asked = self._sent[0]
+            asked.replies.append(reply)
+            if len(asked.replies) == asked.count:
+                self._sent.popleft()
+                if self._observe is not None:
+                    self._observe(asked.name, now - asked.sent)
+                if not asked.future.done():
+                    _give(asked)
+            if isinstance(reply, ReadOnlyError) and self._link is not None:
+                # It was the master and is not any more: ask again where the master is.
+                self._link.close(RedisConnectionError("has become a replica"))
+                return
+
+    def _lost(self, link: Link, error: Exception) -> None:
+        """The connection is over: what was sent gets no reply.
+
+        One that turns out to have been closed while idle is opened again once: every command of ours may
+        be sent twice.
+        """
+        if link is not self._link:
+            return
+        self._link = None
+        if self._unproven and self._started and not isinstance(error, RedisTimeout):
+            again = [asked for asked in self._sent if not asked.resent and not asked.future.done()]
+            self._sent = deque(asked for asked in self._sent if asked.resent)
+            for asked in again:
+                asked.resent = True
+            self._waiting.extendleft(reversed(again))
+        self._fail(self._sent, error)
+        if self._waiting and not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
 
     @staticmethod
-    async def _converse(
-        connection: AbstractConnection,
-        commands: list[Sequence[Argument]],
-        unanswered: deque[asyncio.Future[Reply]],
-    ) -> None:
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        while unanswered:
-            try:
-                reply: Reply = await connection.read_response()
-            except ResponseError as error:
-                reply = error
-            _give(unanswered.popleft(), reply)
+    def _fail(those: deque[_Asked], error: Exception) -> None:
+        while those:
+            _refuse(those.popleft().future, error)
 
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(RedisError, OSError):
-                await connection.disconnect(nowait=True)
+    # --- timeouts ---------------------------------------------------------------
 
-    @staticmethod
-    def _fail(
-        futures: Sequence[asyncio.Future[Reply]] | deque[asyncio.Future[Reply]], error: Exception
-    ) -> None:
-        for future in futures:
-            _give(future, error)
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        """Give up on what is overdue, and on a connection that says nothing."""
+        self._alarm = None
+        now = self._loop.time()
+        if now - self._alarm_at > LATE and not self._looked_again:
+            # The loop was late, not Redis: the reply may lie in the socket (uvloop runs timers first).
+            self._looked_again = True
+            self._set_alarm(now + LATE)
+            return
+        self._looked_again = False
+        earliest: float | None = None
+        for queue in (self._sent, self._waiting):
+            for asked in queue:
+                if asked.future.done():
+                    continue
+                if asked.due <= now:
+                    _refuse(asked.future, RedisTimeout("no answer in time"))
+                elif earliest is None or asked.due < earliest:
+                    earliest = asked.due
+        if self._sent and self._link is not None:
+            quiet = self._heard + self._silence
+            if quiet <= now:
+                self._link.close(RedisTimeout(f"nothing heard for {self._silence * 1000:.0f} ms"))
+            else:
+                earliest = quiet if earliest is None else min(earliest, quiet)
+        if earliest is not None:
+            self._set_alarm(max(earliest, now + 0.001))
 
 
-def _give(future: asyncio.Future[Reply], reply: Reply) -> None:
+def _give(asked: _Asked) -> None:
+    future = asked.future
+    for reply in asked.replies:
+        if isinstance(reply, Exception):
+            _refuse(future, reply)
+            return
+    future.set_result(asked.replies[0] if asked.single else asked.replies)
+
+
+def _refuse(future: "asyncio.Future[Any]", error: Exception) -> None:
     if future.done():  # whoever asked gave up
         return
-    if isinstance(reply, Exception):
-        future.set_exception(reply)
+    with suppress(asyncio.InvalidStateError):
+        future.set_exception(error)
         future.exception()  # looked at: a waiter that is gone leaves no complaint behind
-    else:
-        future.set_result(reply)

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from math import inf
 from typing import Final, Generic, TypeVar, cast
 
+import msgspec
+
 SMALL_SHARE: Final = 0.05
 MAX_HITS: Final = 16
 MAX_STEPS: Final = 256
@@ -27,28 +29,32 @@ MAX_STEPS: Final = 256
 FILL_STEPS: Final = 4
 """Links that move on for one that is added while there is room: bounds what a purge leaves to catch up on."""
 CLASSES: Final = 32
+MOST_RETURNS: Final = 64
+"""Times that a walk goes back to the oldest of a queue."""
 _FULL: Final = 0.9  # of the bytes at the last eviction; below that there is room
 _WORTH: Final = tuple(2.0**-at for at in range(CLASSES))
 _MIX: Final = 0x9E3779B97F4A7C15
 _MASK: Final = 0xFFFFFFFFFFFFFFFF
 
 
-class Link:
+class Link(msgspec.Struct, gc=False, eq=False):
     """A place in the policy's queues; whoever is to be evicted inherits from this.
 
     A hit sets `visited`. `cost` is in bytes and changed by `S3Fifo.recost` only, the rest by the policy.
+    The garbage collector knows nothing of links: with a million of them it would stop everything for a
+    tenth of a second. So whoever lets one go must take it out of its queue; nothing else frees it.
     """
 
-    __slots__ = ("cost", "hits", "newer", "older", "queue", "visited", "worth")
+    cost: int
+    newer: "Link | None" = None
+    older: "Link | None" = None
+    queue: "_Fifo | None" = None
+    hits: int = 0
+    worth: float = 0.0
+    visited: bool = False
 
-    def __init__(self, cost: int) -> None:
-        self.newer: Link | None = None
-        self.older: Link | None = None
-        self.queue: _Fifo | None = None
-        self.cost = cost
-        self.hits = 0
-        self.worth = 0.0
-        self.visited = False
+    def __repr__(self) -> str:
+        return f"<Link cost={self.cost} hits={self.hits}>"
 
 
 L = TypeVar("L", bound=Link)
@@ -151,6 +157,41 @@ class Ghosts:
             self._table = array("Q", bytes(8 * 2 * len(self._table)))
 
 
+class Walk(Generic[L]):
+    """All links of some queues, oldest first, a few at a time, while others come and go.
+
+    Where the next one left meanwhile, evictions took all that were before it too, so that it goes on at
+    the oldest. Where it left otherwise some are seen twice, at most `MOST_RETURNS` times. One that moves
+    to a queue that is done is missed.
+    """
+
+    __slots__ = ("_next", "_queues", "_returns")
+
+    def __init__(self, queues: list[_Fifo]) -> None:
+        self._queues = queues[::-1]
+        self._next = queues[0].oldest
+        self._returns = 0
+
+    def __repr__(self) -> str:
+        return f"<Walk with {len(self._queues)} queues left>"
+
+    def some(self, most: int) -> list[L]:
+        """The next links, at most so many; none at the end."""
+        found: list[L] = []
+        while self._queues and len(found) < most:
+            link = self._next
+            if link is None or (link.queue is not self._queues[-1] and self._returns >= MOST_RETURNS):
+                self._queues.pop()
+                self._next = self._queues[-1].oldest if self._queues else None
+            elif link.queue is not self._queues[-1]:
+                self._returns += 1
+                self._next = self._queues[-1].oldest
+            else:
+                found.append(cast(L, link))
+                self._next = link.newer
+        return found
+
+
 class S3Fifo(Generic[L]):
     """The policy. `bytes` is the cost of all links held, `links` their number."""
 
@@ -169,6 +210,10 @@ class S3Fifo(Generic[L]):
         main = "".join("x" if link.visited else "." for queue in self._main for link in queue)
         small = "".join("x" if link.visited else "." for link in self._small)
         return f"<S3Fifo small={small} main={main}>"
+
+    def walk(self) -> "Walk[L]":
+        """A way through all links, a few at a time."""
+        return Walk([self._small, *self._main])
 
     def add(self, link: L, hashed: int) -> None:
         """Take in a newcomer; `hashed` is how it is known again when it comes back."""

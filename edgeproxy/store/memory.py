@@ -5,9 +5,11 @@ Must not know freshness, Vary's meaning or purges; everything here is synchronou
 
 from collections.abc import Callable
 
+import msgspec
+
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.errors import TierFault
-from edgeproxy.store.eviction import Link, S3Fifo
+from edgeproxy.store.eviction import Link, S3Fifo, Walk
 from edgeproxy.store.packed import pack, unpack
 from edgeproxy.store.tier import Names
 
@@ -24,35 +26,23 @@ JOIN_BELOW = 65536
 """Bodies up to this size are kept in one segment, larger ones in segments of at least this size."""
 
 
-class Node(Link):
+class Node(Link, gc=False, eq=False, kw_only=True):
     """One stored variant in memory.
 
-    `stored` is unpacked at each use (about 4 µs), so take it once. `hot` is free for its user:
-    set it by `MemoryTier.heat`, so that it is counted. `live` turns False when it was evicted,
-    removed or replaced; its content is let go at that moment.
+    `names` are those of its selecting fields. `stored` is unpacked at each use (about 4 µs), so take
+    it once. `hot` is free for its user: set it by `MemoryTier.heat`, so that it is counted. `live`
+    turns False when it was evicted, removed or replaced; its content is let go at that moment.
     """
 
-    __slots__ = ("body", "hot", "live", "names", "packed", "primary", "variant")
-
-    def __init__(
-        self,
-        primary: "Primary",
-        variant: bytes,
-        names: Names,
-        packed: bytes,
-        body: tuple[bytes, ...],
-        cost: int,
-    ) -> None:
-        super().__init__(cost)
-        # content
-        self.primary = primary
-        self.variant = variant
-        self.names = names  # of its selecting fields
-        self.packed = packed
-        self.body = body
-        self.hot: object | None = None
-        # state
-        self.live = True
+    # content
+    primary: "Primary"
+    variant: bytes
+    names: Names
+    packed: bytes
+    body: tuple[bytes, ...]
+    hot: object | None = None
+    # state
+    live: bool = True
 
     def __repr__(self) -> str:
         state = "live" if self.live else "dead"
@@ -66,16 +56,13 @@ class Node(Link):
         return unpack(self.packed, self.primary.key, self.variant, self.body)
 
 
-class Primary:
+class Primary(msgspec.Struct, gc=False, eq=False):
     """All variants of one cache key."""
 
-    __slots__ = ("_many", "_only", "key")
-
-    def __init__(self, key: bytes) -> None:
-        self.key = key
-        # A dict for one variant would cost 232 bytes, and most keys have but one.
-        self._only: Node | None = None
-        self._many: dict[bytes, Node] | None = None
+    key: bytes
+    # A dict for one variant would cost 232 bytes, and most keys have but one.
+    _only: Node | None = None
+    _many: dict[bytes, Node] | None = None
 
     def __repr__(self) -> str:
         return f"<Primary {self.key!r} variants={len(self)}>"
@@ -161,9 +148,9 @@ class MemoryTier:
         """All live nodes, in no order; for explain and tests, linear in their number."""
         return [node for primary in self._primaries.values() for node in primary.variants.values()]
 
-    def keys(self) -> list[bytes]:
-        """All cache keys, in no order; linear, 10 ns each."""
-        return list(self._primaries)
+    def walk(self) -> Walk[Node]:
+        """A way through all live nodes, a few at a time, while others come and go."""
+        return self._policy.walk()
 
     # --- changes ----------------------------------------------------------------
 
@@ -185,7 +172,14 @@ class MemoryTier:
         primary = self._primaries.get(stored.key)
         if primary is None:
             primary = self._primaries[stored.key] = Primary(stored.key)
-        node = Node(primary, stored.variant, self._names_of(stored), packed, body, cost)
+        node = Node(
+            cost,
+            primary=primary,
+            variant=stored.variant,
+            names=self._names_of(stored),
+            packed=packed,
+            body=body,
+        )
         if old is not None and old.live:
             self._policy.replace(old, node)
             self._bury(old)

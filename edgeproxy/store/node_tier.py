@@ -135,6 +135,11 @@ class NodeTier:
         return self._file is not None
 
     @property
+    def queue_depth(self) -> int:
+        """Writes that wait."""
+        return self._sender.depth
+
+    @property
     def dropped(self) -> int:
         """Writes that found no room in the queue."""
         return self._sender.dropped

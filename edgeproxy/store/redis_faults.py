@@ -3,14 +3,15 @@
 Must not know commands or counts.
 """
 
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import ClusterDownError, OutOfMemoryError, RedisError, ResponseError, TryAgainError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from edgeproxy.errors import TierFault
+from edgeproxy.store.cluster_pipe import NodeAway
 from edgeproxy.store.command_pipe import PipeFull
 from edgeproxy.store.tier import Fault
 
-REDIS_ERRORS = (RedisError, OSError, PipeFull)
+REDIS_ERRORS = (RedisError, OSError, PipeFull, NodeAway)
 """All that a command may raise; nothing else is a fault of Redis."""
 
 
@@ -29,9 +30,13 @@ def explain(error: Exception) -> tuple[Fault, str]:
     if is_full(error):
         return (
             Fault.FULL,
-            "at its memory limit, refuses writes; set maxmemory-policy allkeys-lru, or give it more",
+            "at its memory limit, refuses writes; set maxmemory-policy volatile-lfu, or give it more",
         )
     match error:
+        case ResponseError() if is_wrong_type(error):
+            return Fault.DAMAGED, "something else than a stored response stands at a key of ours: deleted"
+        case ClusterDownError() | TryAgainError():
+            return Fault.UNREACHABLE, f"the cluster is between two masters: {error}"
         case ResponseError():
             return Fault.REFUSED, f"refused a command: {error}"
         case TierFault():

@@ -11,29 +11,31 @@ hash expires with the variant that may be kept longest.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
 
 import msgspec
-from redis.exceptions import TimeoutError as RedisTimeout
 
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.errors import TierFault
 from edgeproxy.store.breaker import Breaker
-from edgeproxy.store.codec import NewerVersion, decode
-from edgeproxy.store.command_pipe import Argument, CommandPipe, Reply
+from edgeproxy.store.cluster_pipe import NodeAway
+from edgeproxy.store.codec import NewerVersion, decode, work_of
+from edgeproxy.store.command_pipe import Observe
 from edgeproxy.store.fault_log import FaultLog
-from edgeproxy.store.redis_connect import connector, place
+from edgeproxy.store.redis_connect import place
 from edgeproxy.store.redis_faults import REDIS_ERRORS, breaks, explain, is_wrong_type
+from edgeproxy.store.redis_link import Reply
+from edgeproxy.store.redis_pipes import pipe_for
 from edgeproxy.store.redis_writer import IN_THREAD, MAX_NAME_SETS, RedisWriter
 from edgeproxy.store.tier import Fault, Names, TierStats, VariantOf
 from edgeproxy.store.write_queue import Discard, Put, WriteQueue
 
 logger = logging.getLogger("edgeproxy.store")
 
-LATE = 0.01
-"""Seconds that a loop may be late before its timeouts look at the socket once more."""
-
+_JUST_PLAIN = (frozenset((b"v", b"n\x90")), [()])
+"""What a key lists of which one response is stored, without selecting fields; and what that means."""
 _decode_names = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
 
 
@@ -42,8 +44,9 @@ class RedisTier:
 
     `timeout` bounds in seconds what one `get` or `remove` may wait, connecting included. After
     `threshold` faults in a row the breaker answers at once, and a probe in the background closes it.
-    Responses over `max_size` bytes stay out. `queue_writes` and `queue_bytes` bound what waits to be
-    written; the oldest is dropped.
+    Responses over `max_size` bytes stay out; values over `compress_above` bytes are compressed where
+    that pays, 0: none. `queue_writes` and `queue_bytes` bound what waits to be written; the oldest is
+    dropped. `observe` is told of each command how long it took.
     """
 
     def __init__(
@@ -56,15 +59,17 @@ class RedisTier:
         max_variants: int = 64,
         queue_writes: int = 1000,
         queue_bytes: int = 32 * 1024 * 1024,
+        compress_above: int = 0,
         threshold: int = 3,
+        observe: Observe | None = None,
     ) -> None:
         self._timeout = timeout
         self._prefix = key_prefix.encode() + b"r:"
         self._max_size = max_size
         # connections
         patience = max(1.0, 4 * timeout)  # where nobody waits
-        self._reads = CommandPipe(connector(url, 2 * timeout, patience))
-        self._writes = CommandPipe(connector(url, patience, patience))
+        self._reads = pipe_for(url, 2 * timeout, patience, observe)
+        self._writes = pipe_for(url, patience, patience, observe)
         self._where = place(url)
         # state
         self.stats = TierStats()
@@ -77,7 +82,8 @@ class RedisTier:
             self._writes,
             self.name_of,
             max_variants,
-            WriteQueue(queue_writes, queue_bytes),
+            compress_above,
+            WriteQueue(queue_writes, max(queue_bytes, 2 * max_size)),
             self._available,
             self._written,
         )
@@ -129,9 +135,11 @@ class RedisTier:
         if not self.breaker.closed:
             self.stats.skipped += 1
             return None
-        deadline = self._now() + self._timeout
         try:
-            found = await self._look_up(key, variant_of, deadline)
+            found = await self._look_up(key, variant_of)
+        except NodeAway:
+            self.stats.skipped += 1
+            return None
         except REDIS_ERRORS as error:
             self._fault(error)
             if is_wrong_type(error):
@@ -171,11 +179,10 @@ class RedisTier:
             return []
         name = self.name_of(key)
         try:
-            fields, _ = await self._ask(
-                self._writes, self._now() + self._timeout, ("HKEYS", name), ("UNLINK", name)
-            )
+            fields, _ = await self._writes.ask((("HKEYS", name), ("UNLINK", name)), self._timeout)
         except REDIS_ERRORS as error:
-            self._fault(error)
+            if not is_wrong_type(error):  # else it is gone all the same
+                self._fault(error)
             return []
         self.breaker.succeeded()
         variants = [field[1:] for field in _bytes_list(fields) if field[:1] == b"v"]
@@ -184,20 +191,24 @@ class RedisTier:
 
     # --- reading ----------------------------------------------------------------
 
-    async def _look_up(self, key: bytes, variant_of: VariantOf, deadline: float) -> StoredResponse | None:
+    async def _look_up(self, key: bytes, variant_of: VariantOf) -> StoredResponse | None:
         name = self.name_of(key)
+        began = self._now()
         # Most responses have no Vary: asked for at once, they take one round trip.
-        listed, plain = await self._ask(self._reads, deadline, ("HKEYS", name), ("HGET", name, b"v"))
-        fields = set(_bytes_list(listed))
+        listed, plain = await self._reads.ask((("HKEYS", name), ("HGET", name, b"v")), self._timeout)
+        if not listed:
+            return None
+        fields = frozenset(_bytes_list(listed))
         values: dict[bytes, Reply] = {}
-        for names in _name_sets(fields):
+        for names in _JUST_PLAIN[1] if fields == _JUST_PLAIN[0] else _name_sets(fields):
             variant = variant_of(names)
             if b"v" + variant in fields:
                 values[variant] = plain if not variant else None
         missing = [variant for variant, value in values.items() if value is None]
         if missing:
             commands = [("HGET", name, b"v" + variant) for variant in missing]
-            values.update(zip(missing, await self._ask(self._reads, deadline, *commands), strict=True))
+            left = max(0.0, self._timeout - (self._now() - began))
+            values.update(zip(missing, await self._reads.ask(commands, left), strict=True))
         found: StoredResponse | None = None
         for variant, value in values.items():
             stored = await self._decoded(value, key, variant)
@@ -209,7 +220,7 @@ class RedisTier:
         if not isinstance(value, bytes):  # expired or removed since it was listed
             return None
         try:
-            if len(value) >= IN_THREAD:
+            if work_of(value) >= IN_THREAD:
                 return await asyncio.to_thread(decode, value, key, variant)
             return decode(value, key, variant)
         except NewerVersion as error:
@@ -218,23 +229,6 @@ class RedisTier:
             self._count(Fault.DAMAGED, f"a value under {self._prefix.decode()} is deleted: {error}")
             self._writer.add(Discard(key, variant))
         return None
-
-    async def _ask(self, pipe: CommandPipe, deadline: float, *commands: tuple[Argument, ...]) -> list[Reply]:
-        """Replies to all commands, or the first error; RedisTimeout at `deadline`."""
-        futures: list[asyncio.Future[Reply]] = []
-        try:
-            for command in commands:
-                futures.append(pipe.send(*command))  # noqa: PERF401 (those sent before PipeFull are cancelled)
-            _, pending = await asyncio.wait(futures, timeout=max(0.0, deadline - self._now()))
-            if pending and self._now() - deadline > LATE:
-                # The loop was late, not Redis: the reply may lie in the socket (uvloop runs timers first).
-                _, pending = await asyncio.wait(pending, timeout=LATE)
-            if pending:
-                raise RedisTimeout(f"no answer within {self._timeout * 1000:.0f} ms")
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
 
     # --- faults -----------------------------------------------------------------
 
@@ -277,7 +271,7 @@ class RedisTier:
         """Whether it answers in time once connected; connecting may take its own, longer time."""
         try:
             for allowance in (max(1.0, self._timeout), self._timeout):
-                await self._ask(self._reads, self._now() + allowance, ("PING",))
+                await self._reads.ask((("PING",),), allowance)
         except REDIS_ERRORS:
             return False
         return True
@@ -297,7 +291,7 @@ def _bytes_list(reply: Reply) -> list[bytes]:
     return [item for item in reply if isinstance(item, bytes)] if isinstance(reply, list) else []
 
 
-def _name_sets(fields: set[bytes]) -> list[Names]:
+def _name_sets(fields: Iterable[bytes]) -> list[Names]:
     """The tuples of selecting field names that a hash lists."""
     sets: list[Names] = []
     for field in sorted(fields):

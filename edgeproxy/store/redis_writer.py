@@ -14,14 +14,17 @@ from redis.exceptions import NoScriptError
 
 from edgeproxy.errors import TierFault
 from edgeproxy.store.codec import encode
-from edgeproxy.store.command_pipe import CommandPipe, PipeFull, Reply
+from edgeproxy.store.command_pipe import Pipe, PipeFull
 from edgeproxy.store.redis_faults import REDIS_ERRORS, is_full
+from edgeproxy.store.redis_link import Reply
 from edgeproxy.store.write_queue import Discard, Put, Write, WriteQueue
 
 BATCH_WRITES = 16
 BATCH_BYTES = 1024 * 1024
 IN_THREAD = 256 * 1024
 """Values from this size on are encoded in a thread: 1 ms for each MiB."""
+COMPRESS_IN_THREAD = 64 * 1024
+"""The same where they may be compressed: 4 ms for each MiB."""
 FULL_PAUSE = 1.0
 """Seconds without writes after Redis said that its memory is full."""
 MAX_NAME_SETS = 8
@@ -32,6 +35,8 @@ MAX_NAME_SETS = 8
 STORE_SCRIPT = b"""
 local key, variant, names = KEYS[1], ARGV[1], ARGV[3]
 local variants, sets, known = {}, 0, false
+local kind = redis.call('TYPE', key).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('UNLINK', key) end
 for _, field in ipairs(redis.call('HKEYS', key)) do
   if field == names then known = true end
   if field:sub(1, 1) == 'n' then sets = sets + 1
@@ -55,9 +60,10 @@ class RedisWriter:
 
     def __init__(
         self,
-        pipe: CommandPipe,
+        pipe: Pipe,
         name_of: Callable[[bytes], bytes],
         max_variants: int,
+        compress_above: int,
         queue: WriteQueue,
         available: asyncio.Event,
         done: Callable[[Exception | None], None],
@@ -65,6 +71,7 @@ class RedisWriter:
         self._pipe = pipe
         self._name_of = name_of
         self._max_variants = max_variants
+        self._compress_above = compress_above
         self.queue = queue
         self._available = available
         self._done = done
@@ -164,7 +171,11 @@ class RedisWriter:
             return ()
         stored = put.stored
         try:
-            value = await asyncio.to_thread(encode, stored) if put.size >= IN_THREAD else encode(stored)
+            above = self._compress_above
+            if put.size >= (COMPRESS_IN_THREAD if 0 < above < put.size else IN_THREAD):
+                value = await asyncio.to_thread(encode, stored, above)
+            else:
+                value = encode(stored, above)
         except Exception as error:  # one that cannot be written must not end the writing of all others
             raise TierFault(f"a response to {stored.key!r} does not encode: {error!r}") from error
         names = b"n" + _encode_names([name for name, _ in stored.selecting])

@@ -189,6 +189,10 @@ class Counters:
         self.refresh()
         return iter(tuple(self._series.values()))
 
+    def sum_of(self, metric: str) -> int:
+        """A counter over all its labels."""
+        return sum(self.ints[series.ints] for series in self.series() if series.metric == metric)
+
     def reset_gauges(self) -> None:
         """Set gauges to zero: their owner is gone or new."""
         for series in self.series():

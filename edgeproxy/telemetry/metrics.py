@@ -10,6 +10,10 @@ DURATION_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
 """Upper bounds in seconds; the first one holds every hit answered in place."""
+REDIS_BUCKETS = (
+    0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+)  # fmt: skip
+"""Upper bounds in seconds, around what a command within a data centre takes."""
 
 
 class Kind(StrEnum):
@@ -98,10 +102,27 @@ def _rows() -> tuple[Metric, ...]:
             "Look-ups in a tier, by result (hit, miss, fault, skipped).",
         ),
         Metric(
-            "edgeproxy_tier_drops_total",
+            "edgeproxy_tier_faults_total",
             counter,
-            ("tier",),
-            "Responses not written to a shared tier: its queue, or what it writes to, was full.",
+            ("tier", "fault"),
+            "What a shared tier did not do (unreachable, timeout, busy, refused, full, damaged, newer,"
+            " dropped, too_large).",
+        ),
+        Metric(
+            "edgeproxy_tier_write_queue", gauge, ("tier",), "Writes that wait to be sent to a shared tier."
+        ),
+        Metric(
+            "edgeproxy_redis_command_duration_seconds",
+            histogram,
+            ("command",),
+            "Time from sending a command to Redis to its reply (hget: a look-up, evalsha: a store).",
+            buckets=REDIS_BUCKETS,
+        ),
+        Metric(
+            "edgeproxy_redis_breaker",
+            gauge,
+            ("state",),
+            "Workers by the state of their breaker towards Redis (closed, open, half_open).",
         ),
         Metric(
             "edgeproxy_node_tier_up", gauge, (), "1 while the node's tier is written to, 0 while it is not."
@@ -123,6 +144,13 @@ def _rows() -> tuple[Metric, ...]:
             gauge,
             ("worker",),
             "How late the worker's event loop ran its last timer.",
+        ),
+        Metric(
+            "edgeproxy_gc_pause_seconds",
+            histogram,
+            ("generation",),
+            "How long the garbage collector held workers up, by generation (0, 1, 2).",
+            buckets=DURATION_BUCKETS,
         ),
         Metric("edgeproxy_connections", gauge, ("side",), "Open connections (downstream, upstream)."),
         Metric(

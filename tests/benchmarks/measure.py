@@ -37,8 +37,8 @@ class Round:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int | None, core: int, log: Path) -> Iterator[int]:
-    """Run a program pinned to a core until the block ends; gives its process id once it listens."""
+def running(command: Sequence[str], port: int | None, core: int | None, log: Path) -> Iterator[int]:
+    """Run a program until the block ends, on that core if one is named; its process id once it listens."""
     environment = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin"}
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -47,7 +47,7 @@ def running(command: Sequence[str], port: int | None, core: int, log: Path) -> I
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
         )
     try:
         if port is not None:
@@ -141,8 +141,17 @@ def settled_lines(log: Path, timeout: float = 20.0) -> int:
         return sum(piece.count(b"\n") for piece in iter(lambda: lines.read(2**20), b""))
 
 
+def family(*roots: int) -> list[int]:
+    """Processes and all their descendants."""
+    return list(_ticks(*roots))
+
+
 def cpu_seconds(*roots: int) -> float:
     """User and system time of processes and all their descendants."""
+    return sum(_ticks(*roots).values()) / _TICK
+
+
+def _ticks(*roots: int) -> dict[int, int]:
     parents: dict[int, int] = {}
     times: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -152,9 +161,10 @@ def cpu_seconds(*roots: int) -> float:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 parents[int(entry.name)] = int(fields[1])
                 times[int(entry.name)] = int(fields[11]) + int(fields[12])
-    family, ticks = list(roots), 0
-    while family:
-        pid = family.pop()
-        ticks += times.get(pid, 0)
-        family += [child for child, parent in parents.items() if parent == pid]
-    return ticks / _TICK
+    found: dict[int, int] = {}
+    left = list(roots)
+    while left:
+        pid = left.pop()
+        found[pid] = times.get(pid, 0)
+        left += [child for child, parent in parents.items() if parent == pid]
+    return found

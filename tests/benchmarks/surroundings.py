@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import resource
 import shutil
 import subprocess
@@ -71,3 +72,11 @@ def redis() -> Iterator[str]:
     with RedisServer() as server:
         os.sched_setaffinity(server.pid, {LOAD_CORE})
         yield server.url
+
+
+def machine() -> str:
+    """The processor, its cores that may be used, and what else it does: for the record."""
+    with open("/proc/cpuinfo") as file:
+        model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "?")
+    cores = len(os.sched_getaffinity(0))
+    return f"{model}, {cores} cores, load {os.getloadavg()[0]:.1f}, CPython {platform.python_version()}"

@@ -296,7 +296,7 @@ def test_a_full_disk_stops_the_writing_and_nothing_else(tmp_path: Path, origin: 
         eventually(lambda: node.metric("edgeproxy_node_tier_up") == 0)
         for name in range(10):
             assert node.get(f"/{name}?size=100001").status == 200
-        eventually(lambda: node.metric('edgeproxy_tier_drops_total{tier="node"}') > 0)
+        eventually(lambda: node.metric('edgeproxy_tier_faults_total{fault="dropped",tier="node"}') > 0)
         assert node.log.count("nothing is written while the disk is full") == 1
         assert node.log.count("Traceback") == 0
 

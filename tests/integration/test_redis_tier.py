@@ -240,9 +240,18 @@ async def test_unix_socket(tmp_path: object) -> None:
         assert server.pid
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1/", "redis://127.0.0.1/0?no_such_option=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "redis://127.0.0.1/0?no_such_option=1",
+        "rediss://127.0.0.1/0?ssl_ciphers=no-such",
+        "rediss+cluster://127.0.0.1?ssl_ca_certs=/no/such/file",
+        "rediss+sentinel://127.0.0.1/m?ssl_certfile=/no/such/file",
+    ],
+)
 def test_bad_url_is_refused_at_once(url: str) -> None:
-    with pytest.raises(ValueError, match=r"scheme|no_such_option"):
+    with pytest.raises(ValueError, match=r"no URL of a Redis|no_such_option|ssl_ options"):
         RedisTier(url)
 
 
@@ -412,7 +421,7 @@ async def test_full_redis_refuses_writes_and_still_answers_reads() -> None:
 async def test_wrong_type_at_our_key_is_a_miss_and_deleted(tier: RedisTier, client: redis.Redis) -> None:
     client.set(tier.name_of(KEY), "somebody's string")
     assert await tier.get(KEY, plain) is None
-    assert tier.stats.count(Fault.REFUSED) == 1
+    assert tier.stats.count(Fault.DAMAGED) == 1
     await written(tier)
     assert client.dbsize() == 0
     tier.put(stored(), 60)
@@ -420,13 +429,20 @@ async def test_wrong_type_at_our_key_is_a_miss_and_deleted(tier: RedisTier, clie
     assert await tier.get(KEY, plain) == stored()
 
 
-async def test_write_to_a_key_of_the_wrong_type_is_counted(tier: RedisTier, client: redis.Redis) -> None:
+async def test_write_to_a_key_of_the_wrong_type_takes_its_place(tier: RedisTier, client: redis.Redis) -> None:
     client.set(tier.name_of(KEY), "somebody's string")
     tier.put(stored(), 60)
     await written(tier)
-    assert tier.stats.count(Fault.REFUSED) == 1
-    assert tier.breaker.closed
+    assert tier.stats.fault_total == 0
+    assert await tier.get(KEY, plain) == stored()
+    assert client.ttl(tier.name_of(KEY)) > 50
+
+
+async def test_removal_takes_whatever_stands_there(tier: RedisTier, client: redis.Redis) -> None:
+    client.set(tier.name_of(KEY), "somebody's string")
     assert await tier.remove(KEY) == []
+    assert client.dbsize() == 0
+    assert tier.breaker.closed
 
 
 def garbage(_client: redis.Redis, _tier: RedisTier) -> bytes:
@@ -467,7 +483,7 @@ async def test_value_of_a_later_version_is_a_miss_and_left_alone(
     tier.put(stored(), 60)
     await written(tier)
     value = bytearray(codec.encode(stored()))
-    value[len(codec.MAGIC)] += 1
+    value[len(codec.MAGIC)] = codec.VERSION + 1
     client.hset(tier.name_of(KEY), "v", bytes(value))
     assert await tier.get(KEY, plain) is None
     assert tier.stats.count(Fault.NEWER) == 1
@@ -537,11 +553,11 @@ async def test_look_ups_beyond_the_bound_are_a_miss_at_once(own: RedisServer) ->
     async with tier_at(own.url) as tier:
         await tier.get(KEY, plain)
         own.pause()
-        asking = [asyncio.create_task(tier.get(KEY, plain)) for _ in range(1000)]
+        asking = [asyncio.create_task(tier.get(KEY, plain)) for _ in range(2000)]
         await until(lambda: tier.stats.count(Fault.BUSY) > 0)
         assert tier.breaker.closed
         own.resume()
-        assert await asyncio.gather(*asking) == [None] * 1000
+        assert await asyncio.gather(*asking) == [None] * 2000
 
 
 async def test_write_queue_is_bounded_and_drops_the_oldest(own: RedisServer) -> None:

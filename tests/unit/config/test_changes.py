@@ -38,6 +38,8 @@ def test_equal_configurations_differ_in_nothing() -> None:
                 "cache.redis.url: not set -> redis://:***@h",
                 "cache.redis.timeout: not set -> 50ms",
                 "cache.redis.key_prefix: not set -> edge:",
+                "cache.redis.max_object_size: not set -> 4MiB",
+                "cache.redis.compress_above: not set -> 4KiB",
             ],
             [],
         ),

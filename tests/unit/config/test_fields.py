@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeproxy.config.load import load_mapping
 from tests.unit.config.yaml_texts import lines, loaded, refused
 
 UPSTREAM = "upstreams: {{shop: {{origins: ['http://a'], {}}}}}\nroutes: [{{name: all, upstream: shop}}]\n"
@@ -20,13 +21,18 @@ def said(mistakes: list[str]) -> list[str]:
     ("text", "message"),
     [
         ("version: 2", "version: 2 is not known here, write 1"),
-        ("server: 5", "server: 5 stands where keys belong, write some of listen, workers, name"),
+        ("server: 5", "server: 5 stands where keys belong, write some of listen, workers, cpu_affinity"),
         ("server: [a]", "server: a list stands where keys belong"),
         ("server: {listen: 8080}", 'server.listen[0].address: "8080": only a port, write 127.0.0.1:8080'),
         ("server: {listen: []}", "server.listen: is empty, write at least one"),
         ("server: {listen: [[a]]}", "server.listen[0]: a list stands where keys belong"),
         ("server: {listen: {adress: x}}", "server.listen[0].address: is missing"),
         ("server: {workers: 0}", "server.workers: 0 is no number of workers"),
+        ("server: {cpu_affinity: []}", "server.cpu_affinity: no CPU is named, write auto, off or"),
+        ("server: {cpu_affinity: [0, -1]}", "server.cpu_affinity: -1 is no CPU, write auto, off or the"),
+        ("server: {cpu_affinity: [0, yes]}", "server.cpu_affinity: yes is no CPU, write auto, off or the"),
+        ("server: {cpu_affinity: 4096}", "server.cpu_affinity: 4096 is no CPU, write auto, off or the"),
+        ("server: {cpu_affinity: true}", "server.cpu_affinity: true is no CPU, write auto, off or the"),
         ("server: {workers: yes}", "server.workers: yes is no number of workers"),
         ("server: {name: a b}", 'server.name: "a b" is no name for Via'),
         ("server: {name: 1a}", 'server.name: "1a" is no name for Via'),
@@ -236,6 +242,24 @@ def test_the_access_log_is_off_stdout_or_a_path(access: str, value: str) -> None
     assert loaded(f"log: {{access: {access}}}", base=Path("/etc/e")).log.access == value
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("off", "off"),
+        ("'off'", "off"),
+        ("false", "off"),
+        ("auto", "auto"),
+        ("3", (3,)),
+        ("[1, 0, 1]", (1, 0, 1)),
+        ("['${CPU}']", (5,)),
+    ],
+)
+def test_workers_are_pinned_to_no_cpu_to_each_or_to_those_named(text: str, value: object) -> None:
+    config = loaded(f"server: {{cpu_affinity: {text}}}", CPU="5")
+    assert config.server.cpu_affinity == value
+    assert load_mapping(config.dump()) == config
+
+
 def test_paths_are_relative_to_the_file() -> None:
     disk = loaded("cache: {disk: {path: ../var}}", base=Path("/etc/e")).cache.disk
     assert disk is not None
@@ -290,7 +314,15 @@ def test_the_host_sent_may_be_named(host_header: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://h", "redis://u:p@h:6379/15", "rediss://h/", "unix:///run/redis.sock?db=1", "redis://[::1]:1/0"],
+    [
+        "redis://h",
+        "redis://u:p@h:6379/15",
+        "rediss://h/",
+        "unix:///run/redis.sock?db=1",
+        "redis://[::1]:1/0",
+        "redis+sentinel://u:p@h1,h2:26380/shop/3",
+        "rediss+cluster://[::1]:7000,b:7001/0?ssl_cert_reqs=none",
+    ],
 )
 def test_urls_of_a_redis(url: str) -> None:
     redis = loaded(f"cache: {{redis: {{url: '{url}'}}}}").cache.redis

@@ -1,5 +1,7 @@
 """What is allowed but most likely not meant."""
 
+import os
+
 import pytest
 
 from edgeproxy.config.load import load
@@ -115,3 +117,13 @@ def test_routes(route: str, message: str) -> None:
 
 def test_a_small_memory_tier_alone_raises_no_doubt() -> None:
     assert warnings(loaded("cache: {memory: {max_size: 1MiB}}")) == []
+
+
+def test_a_cpu_that_this_machine_does_not_give() -> None:
+    allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+    mine = min(os.sched_getaffinity(0))
+    assert warnings(loaded(f"server: {{cpu_affinity: [{mine}, 4095, 4095]}}")) == [
+        "server.cpu_affinity: CPU 4095 is none that this process may use, its worker is not pinned; "
+        f"write some of {allowed}, or auto"
+    ]
+    assert warnings(loaded("server: {cpu_affinity: auto}")) == []

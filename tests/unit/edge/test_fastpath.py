@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from edgeproxy.config.load import load_text
-from edgeproxy.edge.fastpath import HEAD_OVERHEAD
+from edgeproxy.edge import fastpath
+from edgeproxy.edge.fastpath import HEAD_OVERHEAD, WIRES_SHARE
 from edgeproxy.edge.hot import Heats
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
 from tests.unit.edge.rig import PLAIN, Rig, asks, says
@@ -353,3 +354,53 @@ def test_a_hit_on_an_unknown_head_costs_a_bounded_number_of_calls() -> None:
         rig.store(asks(), FRESH)
         rig.answer(asks())
         assert len(calls(rig, asks("/", "GET", "User-Agent: new"))) <= 18
+
+
+def test_ready_answers_go_when_their_second_is_over() -> None:
+    with Rig() as rig:
+        rig.store(asks(), FRESH)
+        rig.answer(asks())
+        hot = heats(rig).get
+        assert hot is not None
+        rig.fast.fold()
+        assert hot.wire  # it may be asked for again at once
+        rig.advance(1)
+        rig.fast.fold()
+        assert hot.wire == b""
+        assert rig.fast._warmth == 0
+        assert (rig.answer(asks()) or b"").endswith(b"hello")
+
+
+def test_ready_answers_have_a_bound() -> None:
+    with Rig() as rig:
+        rig.fast._budget = 64 * 1024
+        most = rig.fast._budget // WIRES_SHARE
+        for number in range(200):
+            rig.store(asks(f"/{number}"), FRESH, b"x" * 1000)
+            answer = rig.answer(asks(f"/{number}"))
+            assert answer is not None
+            assert answer.endswith(b"x" * 1000)  # the one at hand is not taken away
+            assert sum(len(hot.wire) for hot in rig.fast._warm) <= most
+        assert rig.answer(asks("/0")) is not None
+
+
+def test_a_dead_answer_holds_no_bytes_though_its_head_is_remembered() -> None:
+    with Rig() as rig:
+        rig.store(asks(), FRESH)
+        rig.answer(asks())
+        hot = heats(rig).get
+        assert hot is not None
+        rig.memory.remove(b"http://shop.test/")
+        assert (hot.lines, hot.body, hot.wire, hot.cache_status) == (b"", (), b"", (b"", b""))
+
+
+def test_hits_of_many_responses_are_folded_before_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastpath, "MOST_TOUCHED", 8)
+    with Rig() as rig:
+        for number in range(20):
+            rig.store(asks(f"/{number}"), FRESH)
+            rig.answer(asks(f"/{number}"))
+            assert len(rig.fast._touched) <= 8
+        rig.fast.fold()
+        assert rig.count("edgeproxy_tier_requests_total", "memory", "hit") == 20
+        assert rig.count("edgeproxy_requests_total", "all", "hit", "200") == 20

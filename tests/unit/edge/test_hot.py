@@ -64,7 +64,7 @@ def test_they_die_with_their_node_and_let_its_body_go() -> None:
         rig.memory.remove(node.primary.key)
         for hot in hots(heats):
             assert not hot.renew(rig.clock.now, rig.purges)
-            assert (hot._body, hot.wire) == ((), b"")
+            assert (hot.body, hot.wire) == ((), b"")
             assert repr(hot).endswith("dead>")
 
 

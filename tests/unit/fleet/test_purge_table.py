@@ -215,7 +215,7 @@ def test_a_full_bucket_keeps_the_rules_that_the_log_does_not_hold_yet(table, mon
         table.apply(url(b"h/%d" % position), position)
     assert table.verdict(b"http://h/new", (), elsewhere(29)) is Verdict.LIVE
     assert table.verdict(b"http://h/unsettled", (), elsewhere(29)) is Verdict.DEAD
-    assert UNSETTLED not in table._epoch(module._HEADER + module._FLOOR)
+    assert UNSETTLED not in table._epoch(module._FIRST_BUCKET + module._FLOOR)
 
 
 def test_a_prefix_longer_than_any_target_is_refused():

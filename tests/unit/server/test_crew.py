@@ -78,7 +78,9 @@ async def test_a_worker_that_dies_while_it_is_asked_answers_with_an_error(tmp_pa
 async def test_nobody_is_asked_before_the_start(tmp_path):
     async with crew_of(1, tmp_path) as crew:
         assert await crew.ask("index", timeout=5) == {}
-        assert crew.describe() == [{"worker": 0, "pid": None, "state": "starting", "restarts": 0}]
+        assert crew.describe() == [
+            {"worker": 0, "pid": None, "state": "starting", "restarts": 0, "answered": 0}
+        ]
         assert await crew.drain(1.0)
 
 

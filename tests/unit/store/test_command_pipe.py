@@ -175,7 +175,7 @@ async def test_writer_counts_what_a_full_pipe_does_not_take() -> None:
     available = asyncio.Event()
     available.set()
     pipe = CommandPipe(connector("redis://127.0.0.1:1/0", 1.0, 1.0), max_waiting=0)
-    writer = RedisWriter(pipe, bytes, 64, WriteQueue(10, 100), available, outcomes.append)
+    writer = RedisWriter(pipe, bytes, 64, 0, WriteQueue(10, 100), available, outcomes.append)
     writer.start()
     writer.add(Discard(b"k", b""))
     await writer.flush()

@@ -264,3 +264,35 @@ def test_ghosts_grow_with_what_is_held() -> None:
     assert len(ghosts) == 16
     ghosts.fit(17)
     assert len(ghosts) == 32
+
+
+def test_a_walk_sees_each_link_once_a_few_at_a_time() -> None:
+    policy: S3Fifo[Link] = S3Fifo()
+    links = [Link(10 + number) for number in range(100)]
+    for number, link in enumerate(links):
+        policy.add(link, number)
+    walk = policy.walk()
+    seen: list[int] = []
+    while some := walk.some(7):
+        assert len(some) <= 7
+        seen += [link.cost for link in some]
+        for link in some[::2]:
+            policy.remove(link)
+    assert sorted(seen) == [link.cost for link in links]
+    assert walk.some(7) == []
+
+
+def test_a_walk_goes_on_at_the_oldest_when_its_next_link_has_left_and_not_for_ever() -> None:
+    policy: S3Fifo[Link] = S3Fifo()
+    for number in range(50):
+        policy.add(Link(10), number)
+    walk = policy.walk()
+    looked = 0
+    while some := walk.some(3):
+        looked += len(some)
+        following = walk._next
+        if following is not None and following.queue is not None:
+            policy.remove(following)
+            policy.add(Link(10), 1000 + looked)
+        assert looked < 10_000
+    assert repr(walk) == "<Walk with 0 queues left>"

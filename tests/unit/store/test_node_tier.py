@@ -174,7 +174,9 @@ async def test_what_memory_answers_is_told_too(rig: Rig) -> None:
         popular.step()
     rig.tier.tell_used()
     ((head, _),) = await rig.sent()
-    assert head == Used([(name_of(b"k%d" % at), b"") for at in (7, 107, 207)])
+    assert isinstance(head, Used)
+    assert set(head.variants) >= {(name_of(b"k%d" % at), b"") for at in (7, 107, 207)}
+    assert len(head.variants) < 10
 
 
 async def test_too_much_at_once_is_dropped_and_counted(rig: Rig) -> None:

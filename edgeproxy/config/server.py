@@ -265,7 +265,12 @@ class Disk(Settings):
     path: FilePath = Field(
         description="Directory; relative to this file.", json_schema_extra=RESTART, examples=["./var/cache"]
     )
-    max_size: Size = Field(default=2 * 2**30, ge=16 * 2**20, description="What it may take on the disk.")
+    max_size: Size = Field(
+        default=2 * 2**30,
+        ge=16 * 2**20,
+        description="What it may take on the disk.",
+        json_schema_extra=RESTART,
+    )
 
 
 class Redis(Settings):

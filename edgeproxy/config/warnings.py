@@ -14,17 +14,11 @@ from edgeproxy.config.reach import never_reached
 def warnings(config: Config) -> list[str]:
     """One line for each doubt, as `PATH: what, what instead`."""
     return [
-        *_tiers(config),
         *_unreachable(config),
         *_upstreams(config),
         *_server(config),
         *_routes(config),
     ]
-
-
-def _tiers(config: Config) -> Iterator[str]:
-    if config.cache.disk is not None:
-        yield "cache.disk: the disk tier is not built yet in this version, responses are kept in memory only"
 
 
 def _unreachable(config: Config) -> Iterator[str]:

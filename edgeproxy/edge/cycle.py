@@ -213,6 +213,8 @@ class Cycle:
         shared = self._lookup.shared is not None and not self._forwarder.vain(request.key)
         if found.stored is None and shared:
             found = await self._lookup.in_shared(request.key, head, policy, found)
+        elif shared:
+            found = await self._lookup.more_recent(request.key, head, policy, found)
         return self._compression.basis(head, found) if policy.compress else found
 
     def _decide(self, request: Request, policy: CachePolicy) -> decide.OnRequest:

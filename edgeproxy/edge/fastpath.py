@@ -252,7 +252,7 @@ class FastPath:
             return None
         policy = route.policy
         key = cache_key(head.target, policy.key) if head.method == b"GET" else router.key_of(head.target)
-        primary = self._memory.get(key)
+        primary = self._memory.get(key) or self._lookup.bring(key, policy)
         if primary is None:
             return None
         if data and not primary.name_sets[0] and len(primary) == 1:

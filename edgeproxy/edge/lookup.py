@@ -8,19 +8,23 @@ from typing import Protocol
 
 from edgeproxy.caching.age import current_age
 from edgeproxy.caching.compression import compressible, identity_variant, may_be_offered
+from edgeproxy.caching.freshness import freshness_lifetime
 from edgeproxy.caching.key import PIECE, part_key
 from edgeproxy.caching.negotiation import ACCEPT_ENCODING, ACCEPT_LANGUAGE
 from edgeproxy.caching.no_vary_search import NO_VARY_SEARCH, search_variance
 from edgeproxy.caching.policy import CachePolicy
+from edgeproxy.caching.retention import retention
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.caching.vary import matches, preferred, selecting_names, variant_of
+from edgeproxy.clock import Clock, SteadyClock
 from edgeproxy.edge.aliases import Aliases
 from edgeproxy.edge.copies import drop_outdated, plain_node
 from edgeproxy.edge.hot import cool
 from edgeproxy.edge.pieces import Pieces
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
+from edgeproxy.store.layers import Layers, Newer
 from edgeproxy.store.memory import MemoryTier, Node, Primary
-from edgeproxy.store.tier import SharedTier
+from edgeproxy.store.tier import Readable
 from edgeproxy.wire.heads import RequestHead
 
 
@@ -55,7 +59,12 @@ class Lookup:
     """Memory first, then the shared tier; what a purge took is removed on the way."""
 
     def __init__(
-        self, memory: MemoryTier, shared: SharedTier | None, purges: PurgeTable, counts: TierCounts
+        self,
+        memory: MemoryTier,
+        shared: Layers | None,
+        purges: PurgeTable,
+        counts: TierCounts,
+        clock: Clock | None = None,
     ) -> None:
         self.memory = memory
         self.shared = shared
@@ -63,6 +72,7 @@ class Lookup:
         self.pieces = Pieces()
         self._purges = purges
         self._counts = counts
+        self._clock = clock or SteadyClock()
 
     def __repr__(self) -> str:
         return f"<Lookup {self.memory!r} {self.shared!r}>"
@@ -169,8 +179,49 @@ class Lookup:
         self, key: bytes, request: RequestHead, policy: CachePolicy, before: Found, *, promote: bool = True
     ) -> Found:
         """Look in the shared tier, and promote what is found; without `promote`, leave no trace."""
-        if self.shared is None:
-            return before
+        found = before
+        for name, tier in self.shared.tiers if self.shared is not None else ():
+            found = await self._in_tier(name, tier, key, request, policy, found, promote=promote)
+            if found.stored is not None:
+                break
+        return found
+
+    def bring(self, key: bytes, policy: CachePolicy) -> Primary | None:
+        """Take into memory what the node's tier holds for every request of this key, where that is quick.
+
+        It is not judged yet: `peek` does that, by purges and by what selects it now.
+        """
+        node = self.shared.node if self.shared is not None else None
+        stored = node.take(key) if node is not None else None
+        if stored is None:
+            return None
+        self._counts.looked_up("node", True)
+        self.keep(stored, policy)
+        return self.memory.get(key)
+
+    async def more_recent(self, key: bytes, request: RequestHead, policy: CachePolicy, found: Found) -> Found:
+        """What a sibling has stored in the node's tier since, where memory holds but what is stale."""
+        stored, node = found.stored, self.shared.node if self.shared is not None else None
+        if stored is None or node is None or stored.key != key:
+            return found
+        age = current_age(stored, self._clock.wall())
+        if not found.soft_purged and age < freshness_lifetime(stored, policy).seconds:
+            return found
+        newer = Newer(node, stored.response_time)
+        other = await self._in_tier("node", newer, key, request, policy, found, promote=True)
+        return found if other.stored is None else other
+
+    async def _in_tier(
+        self,
+        name: str,
+        tier: Readable,
+        key: bytes,
+        request: RequestHead,
+        policy: CachePolicy,
+        before: Found,
+        *,
+        promote: bool,
+    ) -> Found:
         asked: dict[bytes, tuple[bytes, ...]] = {}
 
         def mine(names: tuple[bytes, ...]) -> bytes:
@@ -178,9 +229,9 @@ class Lookup:
             asked.setdefault(variant, names)
             return variant
 
-        stored = await self.shared.get(key, mine)
+        stored = await tier.get(key, mine)
         if stored is None and policy.compress and any(ACCEPT_ENCODING in names for names in asked.values()):
-            stored = await self._plain_in_shared(self.shared, key, request, policy, asked)
+            stored = await self._plain_in_shared(tier, key, request, policy, asked)
         others = stored is None and any(asked.values())
         if stored is not None and asked.get(stored.variant) != selecting_names(stored.fields, policy):
             stored = None  # stored when the route's key had other parts
@@ -191,7 +242,7 @@ class Lookup:
             if verdict is Verdict.DEAD:
                 stored = None
         if promote:
-            self._counts.looked_up("redis", stored is not None)
+            self._counts.looked_up(name, stored is not None)
         meanwhile = self.peek(key, request, policy)
         if meanwhile.stored is not None and (
             stored is None or meanwhile.stored.response_time >= stored.response_time
@@ -200,14 +251,21 @@ class Lookup:
         if stored is not None:
             if promote:
                 self.keep(stored, policy)
-            return Found(stored, "redis", soft, stored.variant, True)
+                self._promote(name, stored, policy)
+            return Found(stored, name, soft, stored.variant, True)
         if before.variant is None and asked:
             return Found(variant=next(iter(asked)), others=others)
         return before
 
+    def _promote(self, name: str, stored: StoredResponse, policy: CachePolicy) -> None:
+        """Let the shared tiers that are nearer than the one of that name hold it too."""
+        if self.shared is not None and len(self.shared.tiers) > 1:
+            ttl = retention(stored, policy, self._clock.wall())
+            self.shared.put_before(name, stored, ttl)
+
     @staticmethod
     async def _plain_in_shared(
-        shared: SharedTier,
+        shared: Readable,
         key: bytes,
         request: RequestHead,
         policy: CachePolicy,

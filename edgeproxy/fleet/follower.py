@@ -55,6 +55,7 @@ class Follower:
         self._owed = owed
         self._card = card
         self._encoded_card = encode_card(card)
+        self._recovered = table.recovered
         self.identity = table.log
         self.position = table.position if table.log else 0
         self.joined = asyncio.Event()
@@ -127,6 +128,7 @@ class Follower:
             self._take(entries)
         if first is not None:
             self._table.follow(self.identity, first, self.position)
+        self._recover()
         self._applying.owed.clear()  # whoever gave them has stopped waiting
         gone = replaced_by(self._node, self._card, await self._redis.cards())
         if gone:
@@ -138,6 +140,15 @@ class Follower:
         if self._unsettled.left_to_send():
             self._unsettled.unsent.set()
         _log.info("the purge log is followed from position %d on", self.position)
+
+    def _recover(self) -> None:
+        """Settle what an earlier run left in the table; from now on what it stored is judged by the log."""
+        if self._recovered:
+            self._recovered = False
+            self._table.settle_all(self.position)
+            for purge in self._unsettled.left_to_send():  # these the log has yet to get
+                self._applying.own(purge)
+        self._table.trust()
 
     def _change_logs(self, identity: bytes, first: int) -> None:
         """Go over to another log: nothing is known of what the old one held after our position."""

@@ -8,6 +8,9 @@ names it has a later one. A response from elsewhere (Redis, an earlier run) is j
 positions in the fleet's log instead; a rule that the log does not hold yet counts as
 infinitely late for it.
 
+A table in a file outlives its run: the orders in it go on, so that what the node keeps on its disk is judged
+by them after a restart as before.
+
 Rules sit in buckets of eight by hash of (kind, value). A full bucket folds its oldest rule
 into a floor that holds for all that hash there: purging too much, never too little, and a
 million rules need no more memory than one. The supervisor alone writes.
@@ -20,9 +23,11 @@ import secrets
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
+from pathlib import Path
 
 from edgeproxy.caching.key import PIECE
 from edgeproxy.caching.stored import Stamp
+from edgeproxy.errors import EdgeProxyError
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule, authority_of, host_of, without_scheme
 
 UNSETTLED = 2**64 - 1
@@ -38,7 +43,7 @@ _BUCKET = _RULES + 4 * _WAYS
 
 # words of the header
 _SEQ, _ORDER, _POSITION, _FIRST, _LENGTHS_MOVED = 1, 2, 3, 4, 5
-_RUN, _LOG, _EVERYTHING, _WIDE, _TAGGED, _LENGTHS = 6, 8, 10, 14, 15, 16
+_RUN, _LOG, _EVERYTHING, _WIDE, _TAGGED, _LENGTHS, _NAME, _DOUBT = 6, 8, 10, 14, 15, 16, 144, 146
 _HEADER = 512
 _LENGTH_WORDS = 128
 _FIRST_BUCKET = _HEADER + 2 * BUCKETS
@@ -59,6 +64,10 @@ class Verdict(Enum):
     DEAD = "dead"
 
 
+class TableDamaged(EdgeProxyError):
+    """A file that is no table of purges, or not a whole one."""
+
+
 class PurgeTable:
     """The purges that count, one map for all processes of a node.
 
@@ -66,14 +75,17 @@ class PurgeTable:
     verdict on a response, that verdict still holds.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, recovered: bool = False) -> None:
         self.fd = fd
+        self.recovered = recovered
+        """Whether an earlier run left it."""
         self._map = mmap.mmap(fd, _SIZE)
         self._bytes = memoryview(self._map)
         self._words: memoryview[int] = self._bytes.cast("Q")
         self.seq: memoryview[int] = self._words[_SEQ : _SEQ + 1]
         if self._words[0] != _MAGIC:
-            self._bytes[8 * _RUN : 8 * _RUN + 16] = secrets.token_bytes(16)
+            for word in (_RUN, _NAME):
+                self._bytes[8 * word : 8 * word + 16] = secrets.token_bytes(16)
             self._words[0] = _MAGIC
         self.run = bytes(self._bytes[8 * _RUN : 8 * _RUN + 16])
         self._lengths: tuple[int, ...] = ()
@@ -85,6 +97,31 @@ class PurgeTable:
         fd = os.memfd_create(name)
         os.ftruncate(fd, _SIZE)
         return cls(fd)
+
+    @classmethod
+    def make(cls, path: Path) -> "PurgeTable":
+        """A new, empty table in a file, whose room is taken at once. Raises OSError."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, _SIZE)  # else a full disk would be a SIGBUS at some later rule
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(fd)
+
+    @classmethod
+    def reopen(cls, path: Path) -> "PurgeTable":
+        """The table that an earlier run left, for a new run. Raises OSError, or TableDamaged."""
+        fd = os.open(path, os.O_RDWR)
+        try:
+            _check(fd, path)
+            os.posix_fallocate(fd, 0, _SIZE)  # a copy may have holes
+            os.pwrite(fd, secrets.token_bytes(16), 8 * _RUN)
+            os.pwrite(fd, bytes(8), 8 * _DOUBT)
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(fd, recovered=True)
 
     def __repr__(self) -> str:
         return (
@@ -113,6 +150,16 @@ class PurgeTable:
         return self._words[_POSITION]
 
     @property
+    def name(self) -> bytes:
+        """What names this table over all runs that it served."""
+        return bytes(self._bytes[8 * _NAME : 8 * _NAME + 16])
+
+    @property
+    def order(self) -> int:
+        """How many rules were applied, over all runs."""
+        return self._words[_ORDER]
+
+    @property
     def wide(self) -> int:
         """Moves with each hard rule that may name many responses: any but of a URL."""
         return self._words[_WIDE]
@@ -136,7 +183,7 @@ class PurgeTable:
         words = self._words
         if words[_EVERYTHING + _HARD + word] > since:
             return Verdict.DEAD
-        soft = words[_EVERYTHING + _SOFT + word] > since
+        soft = words[_EVERYTHING + _SOFT + word] > since or words[_DOUBT] > (since if own else 0)
         for latest, mark in _places(stored_key, tags, self._prefix_lengths()):
             if words[latest + word] > since:
                 epoch = self._find(_base_of(latest), mark)
@@ -209,6 +256,22 @@ class PurgeTable:
         self.seq[0] += 1
         if not rule.soft and rule.kind is not PurgeKind.URL:
             self._words[_WIDE] += 1
+
+    def doubt(self) -> None:
+        """Let all that was stored so far be validated before it is used, until `trust`."""
+        self._words[_ORDER] += 1
+        self._words[_DOUBT] = self._words[_ORDER]
+        self.seq[0] += 1
+
+    def trust(self) -> None:
+        """The fleet's log was replayed: what was stored before is judged by it."""
+        if self._words[_DOUBT]:
+            self._words[_DOUBT] = 0
+            self.seq[0] += 1
+
+    def flush(self) -> None:
+        """Return once the table is on the disk, where it is in a file. Raises OSError."""
+        self._map.flush()
 
     def settle(self, rule: PurgeRule, position: int) -> None:
         """Give a rule of this node, applied before, its place in the fleet's log."""
@@ -293,6 +356,12 @@ class PurgeTable:
             self._words[base + _FLOOR + word] = value
         self._words[base + oldest] = 0
         return oldest
+
+
+def _check(fd: int, path: Path) -> None:
+    head = os.pread(fd, 8, 0)
+    if os.fstat(fd).st_size != _SIZE or int.from_bytes(head, "little") != _MAGIC:
+        raise TableDamaged(f"{path} is no whole table of purges")
 
 
 def _later(one: Epoch, other: Epoch) -> Epoch:

@@ -9,7 +9,7 @@ go. While a seat's process is dead, starting or silent, a sibling serves its soc
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +38,10 @@ class Timing:
 DEFAULT_TIMING = Timing()
 
 
+async def _nothing(index: int, code: int) -> None:
+    """The callback of those to whom an end means nothing."""
+
+
 @dataclass(slots=True)
 class Seat:
     """A worker's place, and who sits in it."""
@@ -59,7 +63,8 @@ class Crew:
     """All workers of the node.
 
     `hello(index)` gives what the next process of a seat is told, `fds(index)` what it inherits;
-    `greeted(index)` is called each time one has come to serve.
+    `greeted(index)` is called each time one has come to serve,
+    `ended(index, code)` when its process is gone, before another one is started.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Crew:
         *,
         handlers: Mapping[str, Handler] | None = None,
         greeted: Callable[[int], None] = lambda index: None,
+        ended: Callable[[int, int], Awaitable[None]] = _nothing,
         timing: Timing = DEFAULT_TIMING,
         command: Sequence[str] = WORKER,
     ) -> None:
@@ -78,6 +84,7 @@ class Crew:
         self._fds = fds
         self._handlers = handlers or {}
         self._greeted = greeted
+        self._ended = ended
         self._timing = timing
         self._command = command
         self._stopping = False
@@ -217,6 +224,7 @@ class Crew:
             seat.process = None
             seat.late = False
             seat.counters.reset_gauges()
+            await self._ended(seat.index, code)
             if self._is_stopping():
                 return
             lived = time.monotonic() - began

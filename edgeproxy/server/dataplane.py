@@ -40,7 +40,10 @@ from edgeproxy.server.limits import client_limits
 from edgeproxy.server.listening import Listening
 from edgeproxy.server.plans import Prepared, Upstreams, make_plan
 from edgeproxy.server.refusals import Refusals
+from edgeproxy.store.layers import Layers, layers
 from edgeproxy.store.memory import MemoryTier, Node
+from edgeproxy.store.node_popular import Popular
+from edgeproxy.store.node_tier import NodeTier
 from edgeproxy.store.redis_tier import RedisTier
 from edgeproxy.telemetry.access_log import AccessLog
 from edgeproxy.telemetry.counters import Counters
@@ -84,6 +87,8 @@ class DataPlane:
         access_log: AccessLog | None,
         node: str,
         invalidate: Invalidate = _only_here,
+        node_tier: NodeTier | None = None,
+        memory_shared: int = 0,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
@@ -94,15 +99,18 @@ class DataPlane:
         self._counters = counters
         self._generation = 1
         # tiers
-        budget = config.cache.memory.max_size // workers
+        self._memory_shared = memory_shared
+        budget = self._budget(config)
         self._memory = MemoryTier(budget, self._evicted)
         self._redis = _redis_tier(config, counters)
+        self._node_tier = node_tier
+        self._popular = None if node_tier is None else Popular(self._memory, node_tier)
         # edge
         self._ledger = Ledger(counters, access_log, clock)
         self._upstreams = Upstreams(OriginCounts(counters), workers, clock)
         self._plan = make_plan(config, node, self._upstreams.prepare(config))
         self._upstreams.switch(self._plan.upstreams)
-        self._lookup = Lookup(self._memory, self._redis, purges, self._ledger)
+        self._lookup = Lookup(self._memory, self._layers(), purges, self._ledger, clock)
         compression = Compression(self._lookup, purges, clock, self._ledger)
         self._fetcher = Fetcher(
             lookup=self._lookup,
@@ -222,6 +230,8 @@ class DataPlane:
         await self._upstreams.close()
         if self._redis is not None:
             await self._redis.close()
+        if self._node_tier is not None:
+            await self._node_tier.close()
         if self._ticker is not None:
             self._ticker.cancel()
         self._sweep.close()
@@ -259,6 +269,9 @@ class DataPlane:
             self._fold()
 
     def _fold(self) -> None:
+        if self._node_tier is not None and self._popular is not None:
+            self._popular.step()
+            self._node_tier.tell_used()
         for path in self._paths.values():
             path.fold()
         self._heap.follow(self._memory.evictions)
@@ -266,6 +279,7 @@ class DataPlane:
             downstream=self._open_now() + len(self._tunnels),
             upstream=self._upstreams.connections,
             redis=self._redis,
+            node=self._node_tier,
         )
 
     # --- reload
@@ -286,10 +300,19 @@ class DataPlane:
         self._upstreams.switch(prepared.plan.upstreams)
         if prepared.redis is not self._redis:
             self._upstreams.later(_replace_redis(self._redis, prepared.redis))
-            self._redis = self._lookup.shared = prepared.redis
-        self._memory.resize(config.cache.memory.max_size // self._workers)
+            self._redis = prepared.redis
+            self._lookup.shared = self._layers()
+        self._memory.resize(self._budget(config))
         self._generation += 1
         self._follow()
+
+    def _layers(self) -> Layers | None:
+        return layers(("node", self._node_tier), ("redis", self._redis))
+
+    def _budget(self, config: Config) -> int:
+        """This worker's part of the node's memory, without what all workers share."""
+        whole = config.cache.memory.max_size
+        return max(whole - self._memory_shared, whole // 2) // self._workers
 
     def _follow(self) -> None:
         limits = client_limits(self._config, self._workers)
@@ -359,6 +382,7 @@ class DataPlane:
                 "responses": self._memory.responses,
                 "evictions": self._memory.evictions,
             },
+            "node_tier": None if self._node_tier is None else repr(self._node_tier),
             "redis": None if self._redis is None else repr(self._redis),
             "upstreams": self._upstreams.snapshot(),
         }

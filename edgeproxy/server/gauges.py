@@ -6,7 +6,9 @@ Must not know how often it is asked.
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.store.breaker import BreakerState
 from edgeproxy.store.memory import MemoryTier
+from edgeproxy.store.node_tier import NodeTier
 from edgeproxy.store.redis_tier import RedisTier
+from edgeproxy.store.tier import TierStats
 from edgeproxy.telemetry.counters import Counters, Histogram
 
 
@@ -24,11 +26,14 @@ class Gauges:
         self._upstream = counters.gauge("edgeproxy_connections", "upstream")
         self._evicted = 0
         self._redis: RedisGauges | None = None
+        self._node: NodeGauges | None = None
 
     def __repr__(self) -> str:
         return f"<Gauges evicted={self._evicted}>"
 
-    def set(self, *, downstream: int, upstream: int, redis: RedisTier | None) -> None:
+    def set(
+        self, *, downstream: int, upstream: int, redis: RedisTier | None, node: NodeTier | None = None
+    ) -> None:
         """Bring everything up to date."""
         floats = self._counters.floats
         floats[self._bytes] = self._memory.bytes
@@ -38,6 +43,10 @@ class Gauges:
         evictions = self._memory.evictions
         self._counters.ints[self._evictions] += evictions - self._evicted
         self._evicted = evictions
+        if node is not None:
+            if self._node is None:
+                self._node = NodeGauges(self._counters, self._ledger, node)
+            self._node.set()
         if redis is not None:
             if self._redis is None or self._redis.tier is not redis:
                 self._redis = RedisGauges(self._counters, self._ledger, redis)
@@ -47,19 +56,63 @@ class Gauges:
             self._redis = None
 
 
+class TierFaults:
+    """Carries what a shared tier did not do into the counters."""
+
+    def __init__(self, name: str, counters: Counters, ledger: Ledger, stats: TierStats) -> None:
+        self._name = name
+        self._counters = counters
+        self._ledger = ledger
+        self._stats = stats
+        self._faults: dict[str, int] = {}
+        self._skipped = 0
+
+    def __repr__(self) -> str:
+        return f"<TierFaults {self._name} {self._stats!r}>"
+
+    def set(self) -> None:
+        """Bring everything up to date."""
+        stats = self._stats
+        self._ledger.tier_results(self._name, "skipped", stats.skipped - self._skipped)
+        self._skipped = stats.skipped
+        for fault, count in stats.faults.items():
+            new = count - self._faults.get(fault, 0)
+            if new:
+                self._ledger.tier_results(self._name, "fault", new)
+                slot = self._counters.counter("edgeproxy_tier_faults_total", self._name, fault.value)
+                self._counters.ints[slot] += new
+                self._faults[fault] = count
+
+
+class NodeGauges:
+    """Carries the state of the node's tier, as this worker has it, into the counters."""
+
+    def __init__(self, counters: Counters, ledger: Ledger, tier: NodeTier) -> None:
+        self._counters = counters
+        self._tier = tier
+        self._queue = counters.gauge("edgeproxy_tier_write_queue", "node")
+        self._faults = TierFaults("node", counters, ledger, tier.stats)
+
+    def __repr__(self) -> str:
+        return f"<NodeGauges {self._tier!r}>"
+
+    def set(self) -> None:
+        """Bring everything up to date."""
+        self._counters.floats[self._queue] = self._tier.queue_depth
+        self._faults.set()
+
+
 class RedisGauges:
     """Carries the state of one Redis tier into the counters."""
 
     def __init__(self, counters: Counters, ledger: Ledger, tier: RedisTier) -> None:
         self.tier = tier
         self._counters = counters
-        self._ledger = ledger
         self._queue = counters.gauge("edgeproxy_tier_write_queue", "redis")
         self._states = {
             state: counters.gauge("edgeproxy_redis_breaker", state.value) for state in BreakerState
         }
-        self._faults: dict[str, int] = {}
-        self._skipped = 0
+        self._faults = TierFaults("redis", counters, ledger, tier.stats)
 
     def __repr__(self) -> str:
         return f"<RedisGauges {self.tier!r}>"
@@ -71,19 +124,11 @@ class RedisGauges:
 
     def set(self) -> None:
         """Bring everything up to date."""
-        ints, floats = self._counters.ints, self._counters.floats
+        floats = self._counters.floats
         floats[self._queue] = self.tier.queue_depth
         for state, slot in self._states.items():
             floats[slot] = self.tier.breaker.state is state
-        stats = self.tier.stats
-        self._ledger.tier_results("redis", "skipped", stats.skipped - self._skipped)
-        self._skipped = stats.skipped
-        for fault, count in stats.faults.items():
-            new = count - self._faults.get(fault, 0)
-            if new:
-                self._ledger.tier_results("redis", "fault", new)
-                ints[self._counters.counter("edgeproxy_tier_faults_total", "redis", fault.value)] += new
-                self._faults[fault] = count
+        self._faults.set()
 
 
 class RedisTimes:

@@ -25,6 +25,18 @@ class Steered(msgspec.Struct, frozen=True, array_like=True):
     state: str = "up"
 
 
+class NodeShare(msgspec.Struct, frozen=True, array_like=True):
+    """Where the node's tier is: its file, its map's size, the largest value it takes, in bytes; which file in
+    turn it is, the socket to its writer, and the bytes that it takes of the workers' memory."""
+
+    path: str
+    size: int
+    largest: int
+    generation: int
+    fd: int
+    memory: int
+
+
 class Hello(msgspec.Struct, frozen=True):
     """All that a worker needs; descriptors were passed to it when it was executed."""
 
@@ -36,3 +48,4 @@ class Hello(msgspec.Struct, frozen=True):
     counters: int
     purges: int
     origins: list[Steered] = []
+    node_tier: NodeShare | None = None

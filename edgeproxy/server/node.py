@@ -16,7 +16,7 @@ from edgeproxy.edge.routing import Router
 from edgeproxy.fleet.fleet_log import FleetPurgeLog
 from edgeproxy.fleet.journal import PurgeJournal
 from edgeproxy.fleet.purge_log import LocalPurgeLog, PurgeLog
-from edgeproxy.fleet.purge_table import PurgeTable, Verdict
+from edgeproxy.fleet.purge_table import Verdict
 from edgeproxy.fleet.redis_advice import advise
 from edgeproxy.fleet.redis_log import RedisLog
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
@@ -28,6 +28,7 @@ from edgeproxy.server.forecast import Forecast
 from edgeproxy.server.hello import Hello, Inherited
 from edgeproxy.server.identity import Identity, card_of
 from edgeproxy.server.listeners import ListenerSockets
+from edgeproxy.server.node_store import NodeStore
 from edgeproxy.server.origins import Origins
 from edgeproxy.server.purging import PurgeDesk, parse, rules_of_event
 from edgeproxy.server.traffic import Traffic
@@ -48,19 +49,23 @@ class Node:
         self.config = config
         self.started = False
         self.draining = False
+        self._crew: Crew | None = None
         # shared memory
-        self.counters = [Counters.create() for _ in range(worker_count(config))]
+        workers = worker_count(config)
+        self.counters = [Counters.create() for _ in range(workers)]
         self._own = Counters.create()
-        self._purges = PurgeTable.create()
+        self._store = NodeStore(config, workers, self._tell)
+        self._purges = self._store.purges
+        if config.cache.redis is not None and self._purges.recovered:
+            self._purges.doubt()  # until the log was replayed
         # parts
         self._sockets = sockets
         self._router = Router(config)
         self._card = card_of(config, len(self.counters))
         self._traffic = Traffic(self.counters)
         self._log = self._make_log()
-        self._collector = NodeCollector([*self.counters, self._own], self._pids)
+        self._collector = NodeCollector([*self.counters, self._own, self._store.counters], self._pids)
         self._told: dict[int, Config] = {}
-        self._crew: Crew | None = None
         self._origins = Origins(config, self._own, self._tell)
         self._checks = HealthChecks(self._origins.set_health)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,6 +90,7 @@ class Node:
 
     async def start(self) -> None:
         """Begin to follow the fleet and to check origins."""
+        await self._store.start()
         await self._log.start()
         self._look_at_redis()
         await self._checks.follow(self.config)
@@ -98,6 +104,7 @@ class Node:
         await self._checks.close()
         await self._drips.close()
         await self._log.close()
+        await self._store.close()
         for each in (*self.counters, self._own):
             each.close()
         self._purges.close()
@@ -152,6 +159,7 @@ class Node:
             *(sock.fileno() for listener in self._sockets for sock in listener.sockets),
             self.counters[index].fd,
             self._purges.fd,
+            *self._store.fds(index),
         ]
 
     def hello(self, index: int) -> Hello:
@@ -170,6 +178,7 @@ class Node:
             counters=self.counters[index].fd,
             purges=self._purges.fd,
             origins=self._origins.all(),
+            node_tier=self._store.hello(index),
         )
 
     def greeted(self, index: int) -> None:
@@ -183,6 +192,14 @@ class Node:
         for known in self._origins.all():
             process.channel.notify("health", known.upstream, known.origin, known.healthy)
             process.channel.notify("steer", known.upstream, known.origin, known.state)
+
+    async def worker_ended(self, index: int, code: int) -> None:
+        """A worker's process ended with that code; the next one is started after this returned."""
+        await self._store.worker_ended(code)
+
+    def node_tier_damaged(self, generation: int, why: str) -> None:
+        """A worker cannot read the node tier's file."""
+        self._store.damaged(generation, why)
 
     def _tell(self, name: str, *args: Any) -> None:
         if self._crew is not None:
@@ -295,6 +312,8 @@ class Node:
 
     def _pids(self) -> dict[str, int]:
         pids = {str(seat.index): seat.process.pid for seat in self.crew.seats if seat.process is not None}
+        if self._store.pid is not None:
+            pids["node-writer"] = self._store.pid
         return {"supervisor": os.getpid(), **pids}
 
 

@@ -108,7 +108,7 @@ class Reloader:
 
 
 def keep_fixed(old: Config, new: Config) -> Config:
-    """`new`, but where a restart is needed as `old`: listeners, workers, node, admin address, access log."""
+    """`new`, but where a restart is needed as `old`: listeners, workers, node, admin, access log, disk."""
     fixed: dict[str, Any] = {"workers": old.server.workers, "node": old.server.node}
     if [listener.address for listener in new.server.listen] != [
         listener.address for listener in old.server.listen
@@ -116,6 +116,7 @@ def keep_fixed(old: Config, new: Config) -> Config:
         fixed["listen"] = old.server.listen
     return new.model_copy(
         update={
+            "cache": new.cache.model_copy(update={"disk": old.cache.disk}),
             "server": new.server.model_copy(update=fixed),
             "admin": new.admin.model_copy(update={"listen": old.admin.listen}),
             "log": new.log.model_copy(update={"access": old.log.access}),

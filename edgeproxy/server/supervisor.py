@@ -71,8 +71,12 @@ class Supervisor:
             self._node.counters,
             self._node.hello,
             self._node.inherited_fds,
-            handlers={"invalidate": self._node.invalidate},
+            handlers={
+                "invalidate": self._node.invalidate,
+                "node_tier_damaged": self._node.node_tier_damaged,
+            },
             greeted=self._node.greeted,
+            ended=self._node.worker_ended,
             timing=timing,
         )
         self._node.crew = self._crew

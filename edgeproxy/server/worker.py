@@ -4,9 +4,7 @@ Must not know HTTP: that is its data plane's.
 """
 
 import asyncio
-import ctypes
 import logging
-import os
 import signal
 import socket
 import sys
@@ -26,16 +24,17 @@ from edgeproxy.server.affinity import pin
 from edgeproxy.server.control import Channel, ControlError
 from edgeproxy.server.dataplane import DataPlane
 from edgeproxy.server.garbage import Pauses, settle
-from edgeproxy.server.hello import Hello, Inherited
+from edgeproxy.server.hello import Hello, Inherited, NodeShare
+from edgeproxy.server.parent import die_with
 from edgeproxy.server.plans import Prepared
+from edgeproxy.store.node_sender import NodeSender
+from edgeproxy.store.node_tier import NodeAccess, NodeTier
 from edgeproxy.telemetry import log
 from edgeproxy.telemetry.access_log import AccessLog
 from edgeproxy.telemetry.counters import Counters
 
 HEARTBEAT = 0.5  # seconds between two
 INVALIDATE_TIMEOUT = 1.0  # seconds for which an unsafe request waits for the node
-
-_PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger("edgeproxy.worker")
 
@@ -57,6 +56,8 @@ class Worker:
         self._prepared: Prepared | None = None
         self._drained = asyncio.Event()
         self._channel: Channel | None = None
+        self._node_tier: NodeTier | None = None
+        self._generation = 0  # of the node tier's file
 
     def __repr__(self) -> str:
         index = None if self._hello is None else self._hello.index
@@ -81,6 +82,7 @@ class Worker:
                 "popularity": lambda rules, *how: self.plane.popularity(rules_from(rules), *how),
                 "health": lambda *args: self.plane.set_health(*args),
                 "steer": lambda *args: self.plane.steer(*args),
+                "node_tier": lambda generation: self.node_tier(generation),
                 "snapshot": lambda: self.plane.snapshot(),
             },
         )
@@ -121,16 +123,20 @@ class Worker:
         self._access_log = AccessLog.of(config.log.access, counters)
         for inherited in hello.sockets:
             self._inherit(inherited)
+        purges = PurgeTable(hello.purges)
+        self._node_tier = self._open_node_tier(hello.node_tier, purges.run)
         plane = DataPlane(
             config,
             index=hello.index,
             workers=hello.workers,
             counters=counters,
-            purges=PurgeTable(hello.purges),
+            purges=purges,
             clock=self._clock,
             access_log=self._access_log,
             node=hello.node,
             invalidate=self.invalidate,
+            node_tier=self._node_tier,
+            memory_shared=hello.node_tier.memory if hello.node_tier is not None else 0,
         )
         for origin in hello.origins:
             plane.set_health(origin.upstream, origin.origin, origin.healthy)
@@ -139,6 +145,31 @@ class Worker:
         self._plane = plane
         settle()
         self._pauses = Pauses(counters)
+
+    def _open_node_tier(self, share: NodeShare | None, run: bytes) -> NodeTier | None:
+        if share is None:
+            return None
+        self._generation = share.generation
+        sock = socket.socket(fileno=share.fd)
+        access = NodeAccess(share.path, share.size, share.largest)
+        tier = NodeTier(
+            access, NodeSender(sock), run=run, wall=self._clock.wall, damaged=self._node_tier_damaged
+        )
+        tier.open()
+        return tier
+
+    def _node_tier_damaged(self, why: str) -> None:
+        if self._channel is not None:
+            self._channel.notify("node_tier_damaged", self._generation, why)
+
+    def node_tier(self, generation: int) -> None:
+        """Open the node tier's file anew: it is another one; 0: do without."""
+        if self._node_tier is not None and generation != self._generation:
+            self._generation = generation
+            if generation:
+                self._node_tier.open()
+            else:
+                self._node_tier.shut()
 
     async def invalidate(self, keys: list[bytes], tags: list[bytes], answer: Answered | None) -> Stamp | None:
         """Let the node purge what an unsafe request made void, and wait until that holds."""
@@ -213,20 +244,12 @@ def _words_of(stamp: Stamp) -> tuple[bytes, int, bytes, int]:
     return stamp.log, stamp.position, stamp.run, stamp.local
 
 
-def _die_with(parent: int) -> None:
-    """Ask the kernel to end this process with the supervisor; it may be gone already."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
 def main(arguments: list[str]) -> int:
     """`CONTROL_FD SUPERVISOR_PID`; the exit code."""
     control, parent = arguments
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # the supervisor hears them, and tells us
-    _die_with(int(parent))
+    die_with(int(parent))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker().run(int(control)))
     return 0

@@ -45,7 +45,7 @@ def encode(stored: StoredResponse, compress_above: int = 0) -> bytes:
 
     Bodies of more than `compress_above` bytes are compressed where that pays; 0: none.
     """
-    preamble = _encode_preamble((stored.key, stored.variant, pack(stored)))
+    preamble = preamble_of(stored)
     length = _LENGTH.pack(len(preamble))
     version, body = PLAIN, stored.body
     if 0 < compress_above < stored.size and worth_trying(stored):
@@ -67,6 +67,11 @@ def work_of(data: bytes) -> int:
     return max(len(data), plain_size(data[body_at : body_at + 18]))  # the longest head of a frame
 
 
+def preamble_of(stored: StoredResponse) -> bytes:
+    """All of a stored response but its body."""
+    return _encode_preamble((stored.key, stored.variant, pack(stored)))
+
+
 def decode(data: bytes, key: bytes, variant: bytes) -> StoredResponse:
     """The stored response that `encode` was given, its body in one segment.
 
@@ -83,17 +88,27 @@ def decode(data: bytes, key: bytes, variant: bytes) -> StoredResponse:
     if blake2b(view[_LENGTH_AT:], digest_size=DIGEST_SIZE).digest() != data[_DIGEST_AT:_LENGTH_AT]:
         raise TierFault("the digest does not match: cut short or altered")
     body_at = _PREAMBLE_AT + _LENGTH.unpack_from(data, _LENGTH_AT)[0]
+    preamble = view[_PREAMBLE_AT:body_at]
+    if version == COMPRESSED:
+        stored = _unfold(preamble, b"", key, variant)
+        return replace(stored, body=(decompressed(view[body_at:], stored.size),))
+    return rejoin(preamble, data[body_at:], key, variant)
+
+
+def rejoin(preamble: bytes | memoryview, body: bytes, key: bytes, variant: bytes) -> StoredResponse:
+    """The stored response of that preamble and body. Raises TierFault as `decode` does."""
+    stored = _unfold(preamble, body, key, variant)
+    if stored.size != len(body):
+        raise TierFault(f"body of {len(body)} bytes instead of {stored.size}")
+    return stored
+
+
+def _unfold(preamble: bytes | memoryview, body: bytes, key: bytes, variant: bytes) -> StoredResponse:
     try:
-        found_key, found_variant, packed = _decode_preamble(view[_PREAMBLE_AT:body_at])
-        body = data[body_at:] if version == PLAIN else b""
+        found_key, found_variant, packed = _decode_preamble(preamble)
         stored = unpack(packed, found_key, found_variant, (body,) if body else ())
     except msgspec.MsgspecError as error:
         raise TierFault(f"its head does not decode: {error}") from error
     if (found_key, found_variant) != (key, variant):
         raise TierFault(f"asked for {key!r}, got {found_key!r}")
-    if version == COMPRESSED:
-        body = decompressed(view[body_at:], stored.size)
-        return replace(stored, body=(body,))
-    if stored.size != len(body):
-        raise TierFault(f"body of {len(body)} bytes instead of {stored.size}")
     return stored

@@ -13,14 +13,21 @@ from edgeproxy.caching.stored import StoredResponse
 Names = tuple[bytes, ...]
 """Names of the selecting fields of one stored response, in the order in which it was digested."""
 
+Buffer = bytes | memoryview
+
 VariantOf = Callable[[Names], bytes]
 """Gives the variant key of the presented request for these names of selecting fields (RFC 9111 §4.1)."""
 
 
-class SharedTier(Protocol):
-    """A tier that other workers or nodes see too; a fault is a miss, never an exception."""
+class Readable(Protocol):
+    """What stored responses can be looked for in; a fault is a miss, never an exception."""
 
     async def get(self, key: bytes, variant_of: VariantOf) -> StoredResponse | None: ...
+
+
+class SharedTier(Readable, Protocol):
+    """A tier that other workers or nodes see too."""
+
     def put(self, stored: StoredResponse, ttl: float) -> None: ...
     async def remove(self, key: bytes) -> list[bytes]: ...
     def discard(self, key: bytes, variant: bytes) -> None: ...

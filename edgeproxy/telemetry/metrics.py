@@ -125,6 +125,9 @@ def _rows() -> tuple[Metric, ...]:
             "Workers by the state of their breaker towards Redis (closed, open, half_open).",
         ),
         Metric(
+            "edgeproxy_node_tier_up", gauge, (), "1 while the node's tier is written to, 0 while it is not."
+        ),
+        Metric(
             "edgeproxy_compressions_total",
             counter,
             ("result",),

@@ -28,6 +28,7 @@ class Setup(StrEnum):
     LOG = "access log"
     TLS = "TLS"
     REDIS = "Redis tier"
+    DISK = "disk tier"
     UNCHANGED = "304 without Content-Length"
     CROWD = "room for 10,000 connections"
 
@@ -146,6 +147,14 @@ CASES = (
     ),
     Case("hit-1k-log", "hit, 1 KiB, access log on", "/hit/1024/one", setup=Setup.LOG),
     Case("hit-1k-tls", "hit, 1 KiB, over TLS", "/hit/1024/one", setup=Setup.TLS),
+    Case(
+        "hit-disk",
+        f"hit in the disk tier, 1 KiB, {SCANNED:,} URLs in turn, 1 MiB of memory",
+        "/hit/1024/0",
+        lua=_IN_TURN,
+        stored=SCANNED,
+        setup=Setup.DISK,
+    ),
     Case(
         "hit-1k-redis",
         f"hit in Redis, 1 KiB, {SCANNED:,} URLs in turn, 1 MiB of memory",

@@ -56,7 +56,7 @@ class Contender:
     command: Callable[[Site], list[str]]
     caches: bool = True
     beside: Callable[[Site], list[str] | None] = lambda site: None
-    lacks: tuple[Setup, ...] = (Setup.REDIS,)
+    lacks: tuple[Setup, ...] = (Setup.REDIS, Setup.DISK)
     log: Callable[[Site], Path] = lambda site: site.log
     has_metrics: bool = False  # in Prometheus' text format, at the port behind its own
 
@@ -74,6 +74,8 @@ def _edgeproxy(site: Site) -> list[str]:
         # The least that is allowed: nearly all has to come from Redis. No short timeout, which would
         # make a slow answer of Redis a request to the origin.
         tiers = f'memory: {{max_size: 1MiB}}, redis: {{url: "{site.redis}", timeout: 2s}}'
+    if site.setup is Setup.DISK:
+        tiers = f'memory: {{max_size: 1MiB}}, disk: {{path: "{site.folder}/disk", max_size: 256MiB}}'
     config.write_text(f"""\
 version: 1
 server: {{listen: [{listen}], workers: 1{limits}}}
@@ -186,7 +188,7 @@ def _floor(site: Site) -> list[str]:
 
 CONTENDERS = (
     Contender("edgeproxy", sys.executable, "edgeproxy", _edgeproxy, lacks=(), has_metrics=True),
-    Contender("nginx", "nginx", "nginx-light", _nginx),
+    Contender("nginx", "nginx", "nginx-light", _nginx, lacks=(Setup.REDIS,)),
     Contender("haproxy", "haproxy", "haproxy", _haproxy, log=lambda site: site.output),
     Contender(
         "varnish",
@@ -194,7 +196,7 @@ CONTENDERS = (
         "varnish",
         _varnish,
         beside=_varnishncsa,
-        lacks=(Setup.REDIS, Setup.TLS),
+        lacks=(Setup.REDIS, Setup.DISK, Setup.TLS),
     ),
     Contender(
         "floor (bare C loop)",

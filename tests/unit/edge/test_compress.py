@@ -18,6 +18,7 @@ from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.lookup import Found, Lookup
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
+from edgeproxy.store.layers import layers
 from edgeproxy.store.memory import MemoryTier
 from edgeproxy.store.tier import VariantOf
 from tests.codings import decoded
@@ -68,7 +69,7 @@ class Bench:
         self.counted: Counter[str] = Counter()
         self.purges = PurgeTable.create()
         self.memory = MemoryTier(budget)
-        self.lookup = Lookup(self.memory, shared, self.purges, self)
+        self.lookup = Lookup(self.memory, layers(("redis", shared)), self.purges, self)
         self.made = Compression(self.lookup, self.purges, StillClock(T0), self)
         self.gate = threading.Event()
 

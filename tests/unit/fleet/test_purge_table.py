@@ -294,3 +294,39 @@ def test_what_is_being_fetched_is_spared_by_purges_of_something_else(table):
     assert table.spared(KEY, None, table.stamp())
     table.apply(url(soft=True))
     assert not table.spared(KEY, (b"js",), stamp)
+
+
+def test_what_was_stored_before_a_doubt_is_validated_until_trusted(table):
+    before = table.stamp()
+    foreign = Stamp(b"l" * 16, 1, b"o" * 16, 0)
+    table.follow(b"l" * 16, 1, 5)
+    table.doubt()
+    after = table.stamp()
+    assert table.verdict(b"http://h/", (), before) is Verdict.SOFT
+    assert table.verdict(b"http://h/", (), foreign) is Verdict.SOFT
+    assert table.verdict(b"http://h/", (), after) is Verdict.LIVE
+    seq = table.seq[0]
+    table.trust()
+    assert table.seq[0] == seq + 1
+    assert table.verdict(b"http://h/", (), before) is Verdict.LIVE
+    assert table.verdict(b"http://h/", (), foreign) is Verdict.LIVE
+    table.trust()
+    assert table.seq[0] == seq + 1
+
+
+def test_a_table_in_a_file_goes_on_in_another_run(tmp_path):
+    path = tmp_path / "purges"
+    first = PurgeTable.make(path)
+    old = first.stamp()
+    first.apply(PurgeRule(PurgeKind.TAG, b"t"))
+    first.doubt()
+    first.flush()
+    name, order = first.name, first.order
+    first.close()
+    second = PurgeTable.reopen(path)
+    assert (second.name, second.order) == (name, order)
+    now = Stamp(run=second.run, local=old.local)
+    assert second.verdict(b"http://h/", (b"t",), now) is Verdict.DEAD
+    assert second.verdict(b"http://h/", (), now) is Verdict.LIVE  # doubted no more
+    assert second.verdict(b"http://h/", (), old) is Verdict.DEAD
+    second.close()

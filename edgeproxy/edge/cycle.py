@@ -19,6 +19,7 @@ from edgeproxy.clock import Clock
 from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.deliver import How
 from edgeproxy.edge.esi.assemble import Assembler
+from edgeproxy.edge.fill import Fill
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.inner import Inners
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
@@ -29,6 +30,7 @@ from edgeproxy.edge.refreshes import Refreshes
 from edgeproxy.edge.request import Plan, Request
 from edgeproxy.edge.slices import Slice, Slices
 from edgeproxy.errors import BadRequest, EdgeProxyError, IncludeFailed, NotStored, Source
+from edgeproxy.upstream.exchange import OriginExchange
 
 TELL_EVERY = 10.0
 """Seconds between two log lines about the same kind of failure of an upstream, or the same fragment."""
@@ -75,6 +77,11 @@ class Cycle:
         """Answer one request, whatever happens; returns when the client has its answer."""
         plan, note = self.plan, Note(received)
         await self._finish(out, plan, note, self._serve(out, plan, note))
+
+    async def resume(self, request: Request, fill: Fill, begun: OriginExchange) -> None:
+        """Go on with a request whose fetch is under way in `begun`, for `fill`."""
+        resumed = self._forwarder.resume(request, fill, begun)
+        await self._finish(request.out, request.plan, request.note, resumed)
 
     async def _slice(self, out: Downstream, received: float) -> None:
         """Answer the inner request for a slice."""

@@ -54,7 +54,8 @@ class FastPath:
     """The fast path of one scheme, and of peers that are or are not `trusted` to name another.
 
     `now` is the coarse wall clock, moved by its owner; `budget` in bytes is what remembered heads and
-    answers ready to be sent may take.
+    answers ready to be sent may take. `missed` is, after an `answer` of None, target, route and key of a
+    plain GET for which nothing is stored.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class FastPath:
         "_warm",
         "_warmth",
         "last",
+        "missed",
         "now",
     )
 
@@ -108,6 +110,7 @@ class FastPath:
         self._warm: dict[Hot, None] = {}  # those that have bytes to send
         self._warmth = 0
         self.last: Hot | None = None
+        self.missed: tuple[Target, Route, bytes] | None = None
         # rules
         self._router: Router | None = None
         self._names: Heads | None = None
@@ -146,6 +149,7 @@ class FastPath:
         if self.now >= hot.valid_until or self._seq[0] != hot.purge_seq:
             if not hot.renew(self.now, self._purges):
                 self._heads.pop(data, None)
+                self.missed = None
                 return None
             self._warm[hot] = None
             self._warmth += len(hot.wire)
@@ -200,6 +204,7 @@ class FastPath:
 
     def _learn(self, data: bytes) -> Hot | None:
         """What answers these bytes, if anything does; remembered for the next time."""
+        self.missed = None
         hot = self._old.get(data)
         if hot is None or hot.node is None:
             hot = self._recognise(data)
@@ -248,12 +253,16 @@ class FastPath:
         """The serialised answer to a request, made if need be; `data` is its head where not parsed yet."""
         router = self._router
         route = router.match(head.target, head.method) if router is not None else None
-        if router is None or route is None or not route.policy.enabled or route.redirect_to is not None:
+        if router is None or route is None or route.redirect_to is not None:
             return None
         policy = route.policy
         key = cache_key(head.target, policy.key) if head.method == b"GET" else router.key_of(head.target)
-        primary = self._memory.get(key) or self._lookup.bring(key, policy)
+        primary = None
+        if policy.enabled:
+            primary = self._memory.get(key) or self._lookup.bring(key, policy)
         if primary is None:
+            if data and head.method == b"GET":
+                self.missed = (head.target, route, key)
             return None
         if data and not primary.name_sets[0] and len(primary) == 1:
             hot = self._known(primary.find(b""), head.method)

@@ -4,7 +4,6 @@ Must not know clients: who reads a fill is the cycle's business.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -26,18 +25,17 @@ from edgeproxy.edge.collapse import Collapse
 from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.copies import drop_copies
 from edgeproxy.edge.deliver import body_length
-from edgeproxy.edge.fill import CollapseKey, Fill, FillFor
+from edgeproxy.edge.fill import CollapseKey, Fill, FillFor, Moment
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.routing import Route
 from edgeproxy.edge.unstored import UnstoredAnswers
 from edgeproxy.errors import EdgeProxyError, UpstreamError
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
+from edgeproxy.upstream.exchange import OriginExchange
 from edgeproxy.upstream.ports import OriginRequest
 from edgeproxy.upstream.upstream import Upstream
 from edgeproxy.wire.heads import RequestHead, ResponseHead
-
-_log = logging.getLogger("edgeproxy.edge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +96,11 @@ class Fetcher:
         conditionals_forwarded: bool = False,
         leader: Downstream | None = None,
         collapse: CollapseKey | None = None,
+        moment: Moment | None = None,
     ) -> Fill:
-        """Make a fill; with `collapse` others can find it and wait for it."""
+        """Make a fill; with `collapse` others can find it and wait for it. It began at `moment`, or now."""
+        if moment is None:
+            moment = self.moment(self._clock.monotonic())
         job = FillFor(
             key=key,
             request=request,
@@ -110,10 +111,10 @@ class Fetcher:
             soft_purged=soft_purged,
             conditionals_forwarded=conditionals_forwarded,
             why=why,
-            stamp=self._purges.stamp(),
-            purge_seq=self._purges.seq[0],
-            request_time=self._clock.wall(),
-            started=self._clock.monotonic(),
+            stamp=moment.stamp,
+            purge_seq=moment.purge_seq,
+            request_time=moment.request_time,
+            started=moment.started,
             store=store,
             leader=leader,
         )
@@ -123,9 +124,15 @@ class Fetcher:
             self.collapse.lead(collapse, fill)
         return fill
 
+    def moment(self, started: float) -> Moment:
+        """The moment at which a fetch begins, as purges see it; `started` in monotonic seconds."""
+        purges = self._purges
+        return Moment(purges.stamp(), purges.seq[0], self._clock.wall(), started)
+
     def joinable(self, collapse: CollapseKey) -> Fill | None:
         """The fill to wait for: none that began before a purge that names it, or whose beginning is gone."""
-        fill = self.collapse.find(collapse)
+        found = self.collapse.find(collapse)
+        fill = found.as_fill() if found is not None else None
         if fill is None or not fill.whole:
             return None
         job = fill.job
@@ -136,10 +143,18 @@ class Fetcher:
                 return None
         return fill
 
-    async def run(self, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
-        """Send the request; returns when the head was judged. Raises EdgeProxyError where none came."""
+    async def run(
+        self, fill: Fill, upstream: Upstream, request: OriginRequest, begun: OriginExchange | None = None
+    ) -> None:
+        """Send the request; returns when the head was judged. Raises EdgeProxyError where none came.
+
+        `begun` is the exchange that it is under way in already.
+        """
         try:
-            exchange = await upstream.exchange(request, fill)
+            if begun is None:
+                exchange = await upstream.exchange(request, fill)
+            else:
+                exchange = await upstream.go_on(begun, request, fill)
         except EdgeProxyError as error:
             fill.failed(error)
             raise
@@ -270,11 +285,24 @@ class Fetcher:
             self._store(fill, body, fill.stamp)
 
     def _store(self, fill: Fill, body: tuple[bytes, ...], stamp: Stamp) -> None:
-        job, head, decision = fill.job, fill.head, fill.decision
+        head, decision = fill.head, fill.decision
         if head is None or not isinstance(decision, Store):
             return
         if isinstance(decision, Complete) and fill.size != body_length(head):
             return  # the part was not the one that its head announced
+        self.keep(fill.job, head, decision, body, stamp, fill.response_time, fill.origin_seconds)
+
+    def keep(
+        self,
+        job: FillFor,
+        head: ResponseHead,
+        decision: Store,
+        body: tuple[bytes, ...],
+        stamp: Stamp,
+        response_time: float,
+        origin_seconds: float,
+    ) -> None:
+        """Store a whole response, which came at wall second `response_time` after `origin_seconds`."""
         policy, now = job.route.policy, self._clock.wall()
         key = job.key if head.status == 206 else whole_key(job.key)
         stored = make_stored(
@@ -282,11 +310,11 @@ class Fetcher:
             head,
             body,
             request_time=job.request_time,
-            response_time=fill.response_time,
+            response_time=response_time,
             policy=policy,
             stamp=stamp,
             key=key,
-            origin_seconds=fill.origin_seconds,
+            origin_seconds=origin_seconds,
         )
         if isinstance(decision, Complete) and job.completes is not None and job.completes.request_authorized:
             stored = replace(stored, request_authorized=True)
@@ -348,46 +376,3 @@ class Fetcher:
             ttl = retention(stored, policy, now)
             if ttl > 0:
                 self.lookup.shared.put(stored, ttl)
-
-
-class Revalidations:
-    """Fetches in the background that no client waits for; at most `most` at once, the rest is skipped."""
-
-    def __init__(self, most: int = 256) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._most = most
-        self.skipped = 0
-
-    def __repr__(self) -> str:
-        return f"<Revalidations {len(self._tasks)} skipped={self.skipped}>"
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def skips(self) -> bool:
-        """Whether there is no room for one more, which is then counted as skipped."""
-        full = len(self._tasks) >= self._most
-        self.skipped += full
-        return full
-
-    def start(self, fetcher: Fetcher, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
-        """Run a fill that nobody waits for."""
-        task = asyncio.ensure_future(self._run(fetcher, fill, upstream, request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    @staticmethod
-    async def _run(fetcher: Fetcher, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
-        try:
-            await fetcher.run(fill, upstream, request)
-            fill.settle()
-        except EdgeProxyError as error:
-            _log.debug("background validation of %s failed: %s", fill.job.key.decode("latin-1"), error)
-
-    async def close(self, timeout: float) -> None:
-        """Let them finish for so many seconds, then cancel."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -45,7 +45,17 @@ class FillOwner(Protocol):
     def ended(self, fill: "Fill") -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Moment:
+    """When a fetch began: where the purge log stood, in wall seconds, and in monotonic ones."""
+
+    stamp: Stamp
+    purge_seq: int
+    request_time: float
+    started: float
+
+
+@dataclass(slots=True)  # not frozen: that would make it four times as dear
 class FillFor:
     """What is fetched, and what it is fetched for.
 
@@ -251,6 +261,10 @@ class Fill:
     def whole(self) -> bool:
         """Whether a new reader would still find the body's beginning."""
         return self._base == 0
+
+    def as_fill(self) -> "Fill":
+        """Itself (`collapse.Leading`)."""
+        return self
 
     def chunk(self, at: int) -> bytes:
         """The chunk with that number."""

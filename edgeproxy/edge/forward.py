@@ -21,15 +21,17 @@ from edgeproxy.caching.vary import normalised_fields, variant_of
 from edgeproxy.clock import Clock
 from edgeproxy.edge.aid import FUTILE, NO_AID, Aid
 from edgeproxy.edge.deliver import How, body_length
-from edgeproxy.edge.fetch import Fetcher, Revalidations
+from edgeproxy.edge.fetch import Fetcher
 from edgeproxy.edge.fill import CollapseKey, Fill
 from edgeproxy.edge.ledger import Outcome
 from edgeproxy.edge.lookup import NOTHING
 from edgeproxy.edge.outgoing import CONDITIONALS, request_id
 from edgeproxy.edge.request import Request
+from edgeproxy.edge.revalidations import Revalidations
 from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.edge.vain import Vain
 from edgeproxy.errors import BadResponse, EdgeProxyError, UpstreamError
+from edgeproxy.upstream.exchange import OriginExchange
 from edgeproxy.upstream.ports import OriginRequest
 from edgeproxy.wire.heads import ResponseHead
 
@@ -228,8 +230,27 @@ class Forwarder:
         fill = self._begin(request, validated, aid, (request.key, variant) if collapses else None)
         outgoing = self._shared_request(request, validated, aid=aid)
         request.note.request_id = request_id(outgoing)
+        await self._carry(request, fill, outgoing)
+
+    async def resume(self, request: Request, fill: Fill, begun: OriginExchange) -> None:
+        """Go on with a plain request whose fetch is under way in `begun`, for `fill`."""
+        if request.route.policy.enabled:
+            await self._carry(request, fill, self._shared_request(request, None), begun)
+            return
+        outgoing = request.plan.outgoing.request(request.head, request.out.client, request.route)
+        request.out.on_gone = _cancel_this_task()
+        await self.fetcher.run(fill, request.upstream, outgoing, begun)
+        request.note.origin = fill.origin_key
         try:
-            await self.fetcher.run(fill, request.upstream, outgoing)
+            self._grow(request, fill, collapsed=False)
+        finally:
+            fill.settle()
+
+    async def _carry(
+        self, request: Request, fill: Fill, outgoing: OriginRequest, begun: OriginExchange | None = None
+    ) -> None:
+        try:
+            await self.fetcher.run(fill, request.upstream, outgoing, begun)
         except UpstreamError as error:
             if not isinstance(fill.decision, Again):
                 self._failed(request, error, collapsed=False)

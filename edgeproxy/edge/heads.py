@@ -11,7 +11,7 @@ from edgeproxy.errors import EdgeProxyError, Source
 from edgeproxy.wire.dates import format_date
 from edgeproxy.wire.fields import Fields, RawField
 from edgeproxy.wire.heads import ResponseHead
-from edgeproxy.wire.hop_by_hop import strip_hop_by_hop
+from edgeproxy.wire.hop_by_hop import HOP_BY_HOP, strip_hop_by_hop
 
 CACHE_STATUS = b"Cache-Status"
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -27,11 +27,12 @@ def reason_of(status: int) -> bytes:
 class Heads:
     """Makes the fields that clients see; `name` is the pseudonym in Via and Proxy-Status."""
 
-    __slots__ = ("_name", "_via", "name")
+    __slots__ = ("_after", "_name", "_via", "name")
 
     def __init__(self, name: str) -> None:
         self._name = self.name = name.encode()
         self._via = tuple((b"Via", b"1.%d %s" % (minor, self._name)) for minor in range(10))
+        self._after = b"Via: 1.1 " + self._name + b"\r\nCache-Status: "
 
     def __repr__(self) -> str:
         return f"<Heads {self._name!r}>"
@@ -59,6 +60,21 @@ class Heads:
         lines.append(self._via[head.minor])
         lines.append((CACHE_STATUS, cache_status))
         return lines
+
+    def spliced(self, head: ResponseHead, route: Route, cache_status: bytes) -> bytes | None:
+        """The bytes of `relayed`, cut from those that came; None where more is to be done than to append."""
+        index = head.fields.index
+        edits = route.response_edits
+        if (
+            not head.raw
+            or edits.add
+            or head.status == 204
+            or b"date" not in index
+            or not edits.drop.isdisjoint(index)
+            or not HOP_BY_HOP.isdisjoint(index)
+        ):
+            return None
+        return b"%s%s%s\r\n\r\n" % (head.raw[:-2], self._after, cache_status)
 
     def stored(self, stored: StoredResponse, route: Route) -> Fields:
         """A stored response without what changes from hit to hit: Age and Cache-Status.

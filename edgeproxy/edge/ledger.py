@@ -5,11 +5,13 @@ Must not know how exchanges run. Label values are memoised: no look-up by label 
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from edgeproxy.clock import Clock
-from edgeproxy.edge.ports import Downstream
+from edgeproxy.edge.ports import Client
 from edgeproxy.telemetry.access_log import AccessLog, Record
 from edgeproxy.telemetry.counters import Counters, Histogram
+from edgeproxy.wire.heads import RequestHead
 
 NO_ROUTE = "-"
 
@@ -42,6 +44,19 @@ class Note:
     request_id: bytes = b""
     saved: float = 0.0  # origin time that a hit made unnecessary
     stored: bool = False  # what was fetched is kept
+
+
+class Finished(Protocol):
+    """An exchange that is over; `counted` as in `Downstream`, `sent` in bytes of body."""
+
+    @property
+    def head(self) -> RequestHead: ...
+    @property
+    def client(self) -> Client: ...
+    @property
+    def counted(self) -> bool: ...
+    @property
+    def sent(self) -> int: ...
 
 
 class Ledger:
@@ -131,7 +146,7 @@ class Ledger:
             self._counters.floats[self.saved_slot(route)] += saved
         self.tier_results("memory", "hit", count)
 
-    def finished(self, out: Downstream, status: int, note: Note) -> None:
+    def finished(self, out: Finished, status: int, note: Note) -> None:
         """Count an exchange that is over, and log it where logging is on.
 
         Of one that no client asked for only the origin's time that it saved: the client's request that

@@ -16,6 +16,7 @@ from edgeproxy.upstream.ports import OriginRequest, RequestBody
 from edgeproxy.wire.fields import RawField
 from edgeproxy.wire.heads import RequestHead
 from edgeproxy.wire.hop_by_hop import HOP_BY_HOP, strip_hop_by_hop
+from edgeproxy.wire.target import Target
 
 CONDITIONALS = frozenset(
     (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range")
@@ -36,6 +37,13 @@ _IDENTITY = frozenset((b"x-real-ip", b"true-client-ip"))
 _TRACE = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _TRACEPARENT = re.compile(rb"00" + _TRACE + rb"|(?!00|ff)[0-9a-f]{2}" + _TRACE + rb"(?:-.*)?")
 _H2C = re.compile(rb"(?:^|[\s,])h2c?(?:$|[\s,;/])", re.IGNORECASE)
+# In a plain head: what is dropped from or added to beyond Host and Connection, and names that look like it.
+_NEEDS_A_LOOK = re.compile(
+    rb"\r\n(?:x-(?:forwarded-|real-ip:|request-id:)|true-client-ip:|forwarded:|trace(?:parent|state):|cdn-loop:"
+    rb"|[^:_]*+_)",
+    re.IGNORECASE,
+)
+_GONE = re.compile(rb"\r\n(?:host|connection):[^\r]*+", re.IGNORECASE)
 _PLAIN_NODE = re.compile(rb"[0-9.]+")
 
 
@@ -55,13 +63,18 @@ def _speaks_for_another(name: bytes) -> bool:
 class Outgoing:
     """Makes requests for origins; `name` is the pseudonym in Via, `node` this node's own id."""
 
-    __slots__ = ("_capability", "_esi_capability", "_forwarded", "_loop_token", "_node", "_via")
+    __slots__ = ("_capability", "_esi_capability", "_forwarded", "_loop_token", "_node", "_plain", "_via")
 
     def __init__(self, name: str, node: str, forwarded: bool = False) -> None:
         self._via = tuple(b"1.%d %s" % (minor, name.encode()) for minor in range(10))
         self._node = re.sub(rb"[^A-Za-z0-9.-]", b"-", node.encode())
         self._loop_token = re.compile(rb"(?:^|[\s,])" + re.escape(self._node) + rb"(?:$|[\s,;])")
         self._forwarded = forwarded
+        self._plain = (
+            b"GET %%s HTTP/1.1\r\nHost: %%s%%s\r\nVia: %s\r\nCDN-Loop: %s\r\nX-Forwarded-For: %%s\r\n"
+            b"X-Forwarded-Proto: %%s\r\nX-Forwarded-Host: %%s\r\nX-Request-Id: %%s\r\n"
+            b"traceparent: 00-%%s-%%s-01\r\n\r\n"
+        ) % (self._via[1], self._node)
         self._capability = name.encode() + b'="Surrogate/1.0"'
         self._esi_capability = name.encode() + b'="Surrogate/1.0 ESI/1.0"'
 
@@ -125,6 +138,35 @@ class Outgoing:
             upgrade=upgrade,
             hash_key=target.authority + target.origin_form,
         )
+
+    def plain_lines(self, data: bytes) -> bytes | None:
+        """The field lines of a plain head as they go on, each with the CRLF before it; without Host.
+
+        None where fields need more than to be passed on: those that are edited here, and those that read
+        like one. `data` is what `wire.fast_head` calls plain.
+        """
+        if self._forwarded or _NEEDS_A_LOOK.search(data):
+            return None
+        return _GONE.sub(b"", data[data.find(b"\r\n") : -4])
+
+    def plain_head(
+        self, path: bytes, host: bytes, lines: bytes, target: Target, client: Client
+    ) -> tuple[bytes, bytes]:
+        """The head of a GET with these lines, as `request` would make it, and its X-Request-Id."""
+        drawn = b"%080x" % (random.getrandbits(320) | 1)
+        request_id = drawn[:32]
+        head = self._plain % (
+            path,
+            host,
+            lines,
+            client.address,
+            client.scheme,
+            target.authority,
+            request_id,
+            drawn[32:64],
+            drawn[64:],
+        )
+        return head, request_id
 
     def _forwarding(self, lines: list[RawField], head: RequestHead, client: Client) -> None:
         chain = (

@@ -78,6 +78,7 @@ class Route:
     forced_refreshes: float = 100.0  # a second, of the whole node
     early_hints: bool = False
     esi: Esi | None = None
+    plain: bool = False  # nothing on the way is changed, or chosen by more than the URI
 
     def matches(self, target: Target, method: bytes) -> PathPattern | None:
         """The path pattern that takes the request, or None."""
@@ -176,7 +177,15 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
         unforced=replace(policy, request_directives=policy.request_directives - REFRESHING),
         early_hints=settings.early_hints,
         esi=settings.esi,
+        plain=_plain(settings, policy),
     )
+
+
+def _plain(settings: RouteSettings, policy: CachePolicy) -> bool:
+    """Whether requests go to the origin, and answers to the client, as they come."""
+    edits = settings.request_headers
+    changes = (settings.redirect, settings.esi, settings.slice, settings.compress, edits.set, edits.remove)
+    return not any(changes) and not policy.vary_normalize and b"surrogate-control" not in policy.targeted
 
 
 def compile_policy(settings: RouteSettings, name: str, show_key: bool, show_detail: bool) -> CachePolicy:

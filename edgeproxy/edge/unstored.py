@@ -63,13 +63,19 @@ class UnstoredAnswers:
     def __len__(self) -> int:
         return len(self._answers)
 
+    def noted(self, key: bytes, reason: Reason, time: float) -> bool:
+        """Whether the same was noted of that key so lately that it is not noted again."""
+        before = self._answers.get(key)
+        if before is None or before.reason is not reason or time - before.time >= NOTE_EVERY:
+            return False
+        self._answers.move_to_end(key)
+        return True
+
     def note(self, job: FillFor, answer: ResponseHead | StoredResponse, reason: Reason, time: float) -> None:
         """The answer to that fetch is not stored."""
         if job.request.method != b"GET" or len(job.key) > LONGEST_KEY:
             return
-        before = self._answers.get(job.key)
-        if before is not None and before.reason is reason and time - before.time < NOTE_EVERY:
-            self._answers.move_to_end(job.key)
+        if self.noted(job.key, reason, time):
             return
         asked = job.request
         request = RequestHead(asked.method, asked.target, asked.minor, _of(asked.fields, _ASKED))

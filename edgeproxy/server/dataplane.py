@@ -8,7 +8,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from edgeproxy.caching.key import PIECE
@@ -18,14 +18,16 @@ from edgeproxy.config.model import Config, Listener
 from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.cycle import Cycle
 from edgeproxy.edge.explain import explain
+from edgeproxy.edge.express import Express
 from edgeproxy.edge.fastpath import FastPath
-from edgeproxy.edge.fetch import Answered, Fetcher, Invalidate, Revalidations
+from edgeproxy.edge.fetch import Answered, Fetcher, Invalidate
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.hot import on_evict
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import identify
 from edgeproxy.edge.purge_scan import PurgeScan
+from edgeproxy.edge.revalidations import Revalidations
 from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.errors import EdgeProxyError
@@ -133,6 +135,7 @@ class DataPlane:
             clock=clock,
             workers=workers,
         )
+        self._express = Express(self._cycle, self._fetcher, self._ledger, clock, self._run)
         # clients
         self._requests: set[asyncio.Task[None]] = set()
         heads = min(budget // HEADS_SHARE, MOST_HEADS)
@@ -161,6 +164,7 @@ class DataPlane:
                 fast=self._paths[(scheme, False)],
                 fast_trusted=self._paths[(scheme, True)],
                 serve=self.serve,
+                take=self._express.take,
                 refusal=refusals.answer,
                 refused=refusals.note,
                 hits=hits.of if hits is not None else None,
@@ -220,6 +224,7 @@ class DataPlane:
             await asyncio.sleep(0.02)
 
     async def _end(self) -> None:
+        self._express.closed = True
         for task in list(self._requests):
             task.cancel()
         await asyncio.gather(*self._requests, return_exceptions=True)
@@ -241,7 +246,10 @@ class DataPlane:
 
     def serve(self, exchange: Exchange) -> "asyncio.Task[None]":
         """Run the cycle for an exchange."""
-        task = self._loop.create_task(self._cycle.serve(exchange, exchange.received))
+        return self._run(self._cycle.serve(exchange, exchange.received))
+
+    def _run(self, serving: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = self._loop.create_task(serving)
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
         return task

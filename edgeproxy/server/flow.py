@@ -4,8 +4,12 @@ Must not know requests or responses.
 """
 
 import asyncio
+import socket
+import struct
 
 from edgeproxy.server.phase import Hold
+
+_BY_RESET = struct.pack("ii", 1, 0)
 
 
 class Flow:
@@ -40,6 +44,13 @@ class Flow:
             return False
         self._transport.resume_reading()
         return True
+
+    def reset(self) -> None:
+        """Cut the connection so that the client sees it cut."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BY_RESET)
+        self._transport.abort()
 
     def measure(self) -> None:
         """From here on `progressed` counts."""

@@ -8,10 +8,11 @@ import ipaddress
 import select
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edgeproxy.clock import Clock
-from edgeproxy.edge.hot import Hot
+from edgeproxy.edge.express import Trip
+from edgeproxy.edge.fastpath import FastPath
 from edgeproxy.edge.ports import Client
 from edgeproxy.errors import BadRequest
 from edgeproxy.server.limits import ClientLimits
@@ -27,14 +28,6 @@ PARTING_RATE = 64 * 1024 * 1024
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Answers(Protocol):
-    """The synchronous fast path: a whole answer for the bytes of one head, or None."""
-
-    last: Hot | None
-
-    def answer(self, data: bytes) -> bytes | tuple[bytes, ...] | None: ...
-
-
 class Listening:
     """Shared by all connections of one listener in one worker.
 
@@ -46,9 +39,10 @@ class Listening:
         *,
         scheme: bytes,
         limits: ClientLimits,
-        fast: Answers,
-        fast_trusted: Answers,
+        fast: FastPath,
+        fast_trusted: FastPath,
         serve: Callable[["Exchange"], "asyncio.Task[None]"],
+        take: Callable[["ClientConnection", Client, bytes, FastPath], Trip | None],
         refusal: Callable[[BadRequest], bytes],
         refused: Callable[["ClientConnection", BadRequest], None],
         hits: Callable[[bytes, Answers], Callable[[bytes], None]] | None,
@@ -63,6 +57,7 @@ class Listening:
         self.fast = fast
         self.fast_trusted = fast_trusted
         self.serve = serve
+        self.take = take
         self.refusal = refusal
         self.refused = refused
         self.hits = hits
@@ -156,10 +151,10 @@ class Listening:
         for connection in (*self.connections, *self.turned_away):
             phase = connection.phase
             if phase is Phase.EXCHANGE:
-                if connection.waits_for_body and now - connection.active > limits.body_timeout:
+                if _owes_body(connection) and now - connection.active > limits.body_timeout:
                     connection.expired(BadRequest("the request's body stalled", 408))
             elif phase is Phase.IDLE:
-                if connection.silent and now - connection.active > limits.idle_timeout:
+                if not connection.flow.holds and now - connection.active > limits.idle_timeout:
                     connection.close()
             elif phase is not Phase.CLOSED and now > connection.deadline:
                 connection.expired(BadRequest("the request's head did not arrive in time", 408))
@@ -181,3 +176,9 @@ class Listening:
         """Cut whatever is still open."""
         for connection in (*self.connections, *self.turned_away):
             connection.abort()
+
+
+def _owes_body(connection: "ClientConnection") -> bool:
+    """Whether the client is to send bytes of a body, and could."""
+    body = connection.exchange.body if connection.exchange is not None else None
+    return body is not None and not body.complete and body.error is None and not connection.flow.holds

@@ -4,12 +4,11 @@ Must not know routes, caching or origins: hits come from `fast`, all else from `
 """
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable
 from typing import cast
 
-from edgeproxy.edge.ports import Client
+from edgeproxy.edge.express import Trip
+from edgeproxy.edge.ports import Client, Downstream
 from edgeproxy.errors import BadRequest
 from edgeproxy.server.exchange import Exchange, begin_exchange
 from edgeproxy.server.flow import Flow
@@ -22,7 +21,6 @@ HEADS_A_TURN = 32
 WRITE_HIGH = 256 * 1024
 WRITE_LOW = 64 * 1024
 _IDLE = Phase.IDLE
-_BY_RESET = struct.pack("ii", 1, 0)
 
 
 def _no_answer(data: bytes) -> None:
@@ -69,7 +67,7 @@ class ClientConnection(asyncio.Protocol):
         self._client: Client | None = None
         self._eof = False
         # exchange
-        self.exchange: Exchange | None = None
+        self.exchange: Exchange | Trip | None = None
         self._intake = Intake()
         self._held = self._intake.buffer  # asking it costs no call
         self._turn = False  # whether the next heads wait for a turn of the loop
@@ -213,6 +211,12 @@ class ClientConnection(asyncio.Protocol):
                 self._note_hit(data)
             return
         client = self._client_of(data)
+        if not client.trusted:
+            trip = listening.take(self, client, data, self._fast)
+            if trip is not None:
+                self.phase = Phase.EXCHANGE
+                self.exchange = trip
+                return
         head = parse_request_head(data, client.scheme, listening.limits.head)
         exchange = begin_exchange(self, head, client, listening.loop, listening.clock())
         self.phase = Phase.EXCHANGE
@@ -223,6 +227,17 @@ class ClientConnection(asyncio.Protocol):
             if self._intake:
                 self._intake.add(body.feed(self._intake.all()))
         exchange.task = listening.serve(exchange)
+
+    def unpack(self, data: bytes, trip: Trip) -> Downstream:
+        """The exchange that goes on with a request that turned out not to be plain (`ExpressClient`)."""
+        listening = self._listening
+        head = parse_request_head(data, trip.client.scheme, listening.limits.head)
+        exchange = begin_exchange(self, head, trip.client, listening.loop, trip.note.received)
+        if self.exchange is trip:
+            self.exchange = exchange
+        else:
+            exchange.left()
+        return exchange
 
     def _client_of(self, data: bytes) -> Client:
         if self._client is None:
@@ -240,7 +255,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.write(self._listening.refusal(error))
         self.farewell()
 
-    def _bad_body(self, exchange: Exchange, error: BadRequest) -> None:
+    def _bad_body(self, exchange: Exchange | Trip, error: BadRequest) -> None:
         exchange.close_after = True
         if self.phase is Phase.LINGER or exchange.body is None:
             self.farewell()
@@ -298,17 +313,6 @@ class ClientConnection(asyncio.Protocol):
             self.active = self._listening.now
 
     @property
-    def waits_for_body(self) -> bool:
-        """True while the client owes bytes of a body."""
-        body = self.exchange.body if self.exchange is not None else None
-        return body is not None and not body.complete and body.error is None and not self.flow.holds
-
-    @property
-    def silent(self) -> bool:
-        """True while the client is to ask, and could."""
-        return self.phase is Phase.IDLE and not self.flow.holds
-
-    @property
     def linger(self) -> int:
         """Bytes of a request's body that are read past the response to keep the connection."""
         return self._listening.limits.linger
@@ -320,7 +324,7 @@ class ClientConnection(asyncio.Protocol):
 
     # --- ends
 
-    def exchange_ended(self, exchange: Exchange) -> None:
+    def exchange_ended(self, exchange: Exchange | Trip) -> None:
         """The response is out: go on with the next request, linger for the body, or close."""
         body = exchange.body
         if body is None or body.complete:
@@ -384,10 +388,7 @@ class ClientConnection(asyncio.Protocol):
         """Cut the connection, by a reset: the client must not take what it has for the whole."""
         self.phase = Phase.CLOSED
         self._answer = _no_answer
-        sock = self._transport.get_extra_info("socket")
-        if sock is not None and sock.fileno() >= 0:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BY_RESET)
-        self._transport.abort()
+        self.flow.reset()
 
     def hand_over(self) -> tuple[asyncio.Transport, bytes]:
         """Leave HTTP for good: the transport, and bytes already read."""

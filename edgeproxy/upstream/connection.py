@@ -98,21 +98,30 @@ class Connection(asyncio.Protocol):
 
         Raises ValueError, nothing sent, where the request's head cannot be written.
         """
+        head = self._heads.make(request, self.endpoint.origin.location)
+        exchange = OriginExchange(self, request, sink, now, self.used)
+        self.send(head, exchange)
+        return exchange
+
+    def send(self, head: bytes, exchange: OriginExchange) -> None:
+        """Send a request whose head is written already."""
         transport = self.transport
         assert transport is not None
         assert self.exchange is None
-        head = self._heads.make(request, self.endpoint.origin.location)
-        exchange = OriginExchange(self, request, sink, now, self.used)
+        request = exchange.request
         self.exchange = exchange
         self.used = True
         self._quiet = self._looked_again = False
-        self.reader.begin(request.method, exchange, sink, request.upgrade is not None)
+        self.reader.begin(request.method, exchange, exchange.sink, request.upgrade is not None)
         if request.body is None:
             transport.write(head)
         else:
             exchange.writer = RequestWriter(transport, request.body, self._body_failed, self._clock)
             exchange.writer.start(head)
-        return exchange
+
+    def host(self, authority: bytes) -> bytes:
+        """The Host that this origin is asked for, where the client asked for `authority`."""
+        return self._heads.host(authority, self.endpoint.origin.location)
 
     def answered(self, exchange: OriginExchange) -> None:
         """The final head has come: what does it mean for the request's body, and what next?"""

@@ -62,4 +62,4 @@ def match_plain(data: bytes, method: bytes, limits: HeadLimits) -> tuple[Respons
         return None
     if method == b"HEAD" or status in _BODILESS:
         framing = Framing.NONE
-    return ResponseHead(status, match[2], 1, fields), framing
+    return ResponseHead(status, match[2], 1, fields, data), framing

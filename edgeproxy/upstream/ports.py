@@ -69,3 +69,7 @@ class OriginRequest:
     body: RequestBody | None = None
     upgrade: bytes | None = None
     hash_key: bytes = b""
+
+
+PLAIN_GET = OriginRequest(b"GET", b"/", b"", b"http", ())
+"""Stands for a request whose head is written elsewhere, until more of it is asked for."""

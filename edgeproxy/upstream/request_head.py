@@ -21,12 +21,15 @@ class HeadMaker:
         self._preserve = host_header == "preserve"
         self._fixed = None if host_header in ("preserve", "origin") else host_header.encode("ascii")
 
+    def host(self, authority: bytes, location: Location) -> bytes:
+        """The Host that the origin is asked for, where the client asked for `authority`."""
+        if self._fixed is not None:
+            return self._fixed
+        return (authority if self._preserve else b"") or location.authority
+
     def make(self, request: OriginRequest, location: Location) -> bytes:
         """The head's bytes, blank line included. Raises ValueError where a part would break its line."""
-        host = self._fixed
-        if host is None:
-            host = (request.authority if self._preserve else b"") or location.authority
-        fields = [(b"Host", host), *request.fields]
+        fields = [(b"Host", self.host(request.authority, location)), *request.fields]
         body = request.body
         if body is None:
             if request.method in _EXPECTS_CONTENT:

@@ -41,7 +41,7 @@ class ResponseReader:
 
     `started`: a byte of this response has come. `persistent`: the connection may be used again, as
     far as the origin says. `surplus`: bytes came beyond the end, so it must not. `tunnelled` keeps
-    what came after a 101.
+    what came after a 101. `whole`: as the final head is handed on, all of a body of known length is there.
     """
 
     __slots__ = (
@@ -62,6 +62,7 @@ class ResponseReader:
         "started",
         "surplus",
         "tunnelled",
+        "whole",
     )
 
     def __init__(self, limits: HeadLimits, lenient: frozenset[str] = frozenset()) -> None:
@@ -82,6 +83,7 @@ class ResponseReader:
         self.started = False
         self.persistent = False
         self.surplus = False
+        self.whole = False
         self.keep_alive_field: bytes | None = None
         self.tunnelled = b""
 
@@ -116,6 +118,11 @@ class ResponseReader:
         self._decoder = None
         self.started = False
         self.surplus = False
+
+    def hand_to(self, sink: ResponseSink) -> None:
+        """Hand the body on to this sink from now on."""
+        if self._sink is not None:
+            self._sink = sink
 
     def stop(self) -> None:
         """Hand nothing more to anybody."""
@@ -230,6 +237,7 @@ class ResponseReader:
             self.persistent = False
             state = _UNTIL_CLOSE
         self._state = state
+        self.whole = state == _OFF or (state == _COUNTED and len(rest) >= self._left)
         keeps = head.fields.index.get(b"keep-alive")
         self.keep_alive_field = keeps[0] if keeps else None
         receiver = self._receiver

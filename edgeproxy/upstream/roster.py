@@ -16,10 +16,11 @@ class Roster:
     """The origins of an upstream and who of them is up.
 
     `usable` are the origins that may be chosen freely: those in reserve only if there are no others.
+    At `next_return` an endpoint that is out may be tried.
     All times are monotonic seconds.
     """
 
-    __slots__ = ("_balancer", "_ejection", "_next_return", "_reserve", "origins", "usable")
+    __slots__ = ("_balancer", "_ejection", "_reserve", "next_return", "origins", "usable")
 
     def __init__(self, origins: Sequence[Origin], balancer: Balancer, ejection: Ejection) -> None:
         self.origins = tuple(origins)
@@ -27,7 +28,7 @@ class Roster:
         self._ejection = ejection
         self.usable: tuple[Origin, ...] = ()
         self._reserve: tuple[Origin, ...] = ()
-        self._next_return = math.inf
+        self.next_return = math.inf
         self._refresh()
 
     def __repr__(self) -> str:
@@ -43,7 +44,7 @@ class Roster:
         Origins in `tried` come last. `risk` allows to try one that was out and may be back; without
         it (the request could not be sent again) that happens only when nothing else is left.
         """
-        if now >= self._next_return and (risk or not self.usable):
+        if now >= self.next_return and (risk or not self.usable):
             returning = self._claim_return(now, tried)
             if returning is not None:
                 return returning
@@ -155,7 +156,7 @@ class Roster:
         up = [origin for origin in self.origins if origin.wanted and origin.usable]
         self._reserve = tuple(origin for origin in up if origin.reserve)
         self.usable = tuple(origin for origin in up if not origin.reserve) or self._reserve
-        self._next_return = min(
+        self.next_return = min(
             (
                 endpoint.out_until
                 for origin in self.origins

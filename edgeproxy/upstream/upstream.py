@@ -17,7 +17,7 @@ from edgeproxy.upstream.connection import Connection
 from edgeproxy.upstream.dns import Resolver, SystemResolver, Watch, literal
 from edgeproxy.upstream.exchange import OriginExchange
 from edgeproxy.upstream.origin import Address, Origin, Steer, unix_address
-from edgeproxy.upstream.ports import OriginRequest, ResponseSink
+from edgeproxy.upstream.ports import PLAIN_GET, OriginRequest, ResponseSink
 from edgeproxy.upstream.recorder import Recorder
 from edgeproxy.upstream.retry import IDEMPOTENT, Again, may_retry
 from edgeproxy.upstream.roster import Roster
@@ -107,11 +107,39 @@ class Upstream:
         if connection is None:
             tries = Tries(self.settings.retries.attempts, endpoint)
             return await self._persist(request, sink, tries)
-        exchange = self._begin(connection, request, sink, now)
+        return await self.go_on(self._begin(connection, request, sink, now), request, sink)
+
+    def idle(self, hash_key: bytes) -> Connection | None:
+        """An idle connection to the origin whose turn it is; None: `exchange` has to see to one.
+
+        It is for a GET, and `begun` at once. No turn is taken from an origin for nothing: all of them have
+        an idle connection, or nobody is asked.
+        """
+        roster, now = self._roster, self._clock()
+        if now >= roster.next_return:
+            return None
+        for origin in roster.usable:
+            for endpoint in origin.usable:
+                if not endpoint.idle:
+                    return None
+        chosen = roster.choose(hash_key, now)
+        return None if chosen is None else self._supply.reuse(chosen, PLAIN_GET, now)
+
+    def begun(self, exchange: OriginExchange, head: bytes) -> None:
+        """Send this head on the connection of `exchange`, which `idle` found."""
+        self._budget.requests += 1
+        exchange.connection.send(head, exchange)
+        exchange.origin.active += 1
+
+    async def go_on(
+        self, exchange: OriginExchange, request: OriginRequest, sink: ResponseSink
+    ) -> OriginExchange:
+        """As `exchange`, once the request is under way."""
         try:
             await exchange.answered
         except UpstreamError as error:
-            tries = Tries(self.settings.retries.attempts, endpoint=connection.endpoint, exchange=exchange)
+            endpoint = exchange.connection.endpoint
+            tries = Tries(self.settings.retries.attempts, endpoint=endpoint, exchange=exchange)
             if not self._plan(request, error, tries):
                 raise
         except BaseException:

@@ -3,7 +3,7 @@
 Must not know how they are parsed (`request_head`, `response_head`) or framed (`framing`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgeproxy.wire.fields import Fields
 from edgeproxy.wire.target import Target
@@ -26,9 +26,13 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """A response's head (RFC 9112 §4). `minor` is the minor version of HTTP/1."""
+    """A response's head (RFC 9112 §4). `minor` is the minor version of HTTP/1.
+
+    `raw` are its bytes as they came, blank line included, where they are in order as they stand; else empty.
+    """
 
     status: int
     reason: bytes
     minor: int
     fields: Fields
+    raw: bytes = field(default=b"", compare=False, repr=False)

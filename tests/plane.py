@@ -139,6 +139,7 @@ class Proxy:
         plane = self.plane
         left = [repr(task) for task in plane._requests]
         left += [repr(plane._cycle.inners)] if len(plane._cycle.inners) else []
+        left += [repr(trip) for trip in plane._express.trips]
         left += [repr(fill) for fill in plane._fetcher.fills]
         left += [repr(plane._fetcher.collapse)] if len(plane._fetcher.collapse) else []
         left += [repr(plane._tunnels)] if len(plane._tunnels) else []

@@ -66,12 +66,16 @@ class Express:
         self.ledger = ledger
         self.clock = clock
         self.run = run
+        self.trips: set[Trip] = set()
         self.closed = False
         self._statuses: dict[tuple[Fwd, int, bool], bytes] = {}
         self._name = b""
 
     def __repr__(self) -> str:
-        return f"<Express {self.cycle!r}>"
+        return f"<Express {len(self)} under way>"
+
+    def __len__(self) -> int:
+        return len(self.trips)
 
     def take(self, connection: ExpressClient, client: Client, data: bytes, fast: FastPath) -> "Trip | None":
         """Send the request whose head is `data` on its way, or do nothing: None.
@@ -115,6 +119,7 @@ class Express:
         path = origin_connection.endpoint.origin.location.prefix + route.origin_target(target)
         head, trip.note.request_id = plan.outgoing.plain_head(path, host, lines, target, client)
         upstream.begun(trip.under_way, head)
+        self.trips.add(trip)
         return trip
 
     def cache_status(self, trip: "Trip", status: int, stored: bool) -> bytes:
@@ -311,8 +316,7 @@ class Trip:
         elif self.route.policy.enabled:
             note.reason = decision.reason
             self._refused(head, decision)
-        self.under_way.trip = None
-        express.fetcher.collapse.release(self)
+        self._over()
         if not self.gone:
             self._answer(head)
         express.ledger.finished(self, self.status or 499, note)
@@ -375,8 +379,8 @@ class Trip:
 
     def failing(self) -> bool:
         """The exchange with the origin fails: whether there is a way on that takes the error."""
-        if self._express.closed or (self.gone and self.collapse_key is None):
-            self._express.fetcher.collapse.release(self)
+        if self._express.closed:
+            self._over()
             return False
         self.hand_on()
         return True
@@ -407,8 +411,8 @@ class Trip:
             collapse=collapse,
             moment=self._moment,
         )
+        self._over()
         under_way = self.under_way
-        under_way.trip = None
         under_way.sink = fill
         under_way.connection.reader.hand_to(fill)
         express.run(express.cycle.resume(request, fill, under_way))
@@ -420,6 +424,13 @@ class Trip:
         """The client is gone: go on only for what others may get."""
         self.gone = True
         if self.collapse_key is None:
-            self.under_way.trip = None
+            self._over()
             self.under_way.abort()
             self._express.ledger.finished(self, 499, self.note)
+
+    def _over(self) -> None:
+        """Nothing more of it goes this way."""
+        express = self._express
+        self.under_way.trip = None
+        express.trips.discard(self)
+        express.fetcher.collapse.release(self)

@@ -220,7 +220,7 @@ class DataPlane:
 
     async def _idle(self) -> None:
         """Wait until no client is connected, through a tunnel or not, and no fetch under way."""
-        while self._open_now() or self._tunnels or self._fetcher.fills:  # noqa: ASYNC110 - they share no event
+        while self._open_now() or self._tunnels or self._express or self._fetcher.fills:  # noqa: ASYNC110 - they share no event
             await asyncio.sleep(0.02)
 
     async def _end(self) -> None:
@@ -253,6 +253,11 @@ class DataPlane:
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
         return task
+
+    @property
+    def requests(self) -> int:
+        """Requests under way that the fast path did not answer."""
+        return len(self._requests) + len(self._express)
 
     def _open_now(self) -> int:
         return sum(len(listening.connections) for listening in self._listenings.values())
@@ -379,7 +384,7 @@ class DataPlane:
         """The worker as it is now, for operators: JSON-able."""
         return {
             "connections": {"downstream": self._open_now(), "upstream": self._upstreams.connections},
-            "requests": len(self._requests),
+            "requests": self.requests,
             "fills": len(self._fetcher.fills),
             "tunnels": len(self._tunnels),
             "revalidations": len(self._revalidations),

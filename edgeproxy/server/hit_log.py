@@ -9,9 +9,9 @@ from collections.abc import Callable
 import msgspec
 
 from edgeproxy.clock import Clock
+from edgeproxy.edge.fastpath import FastPath
 from edgeproxy.edge.hot import Hot
 from edgeproxy.edge.ledger import Outcome
-from edgeproxy.server.listening import Answers
 from edgeproxy.telemetry.access_log import MAX_QUEUE, AccessLog, Record, client_part, rest_part, time_part
 
 ENTRY_OVERHEAD = 400
@@ -44,7 +44,7 @@ class HitLog:
     def __repr__(self) -> str:
         return f"<HitLog lines={len(self._known)}+{len(self._old)} of {self._log!r}>"
 
-    def of(self, client: bytes, fast: Answers) -> Callable[[bytes], None]:
+    def of(self, client: bytes, fast: FastPath) -> Callable[[bytes], None]:
         """What logs a hit of this client, just answered by `fast`, given the bytes of its head."""
         queue, drop = self._log.queue, self._log.drop
         named, now = client_part(client), self._clock.monotonic

@@ -45,7 +45,7 @@ class Listening:
         take: Callable[["ClientConnection", Client, bytes, FastPath], Trip | None],
         refusal: Callable[[BadRequest], bytes],
         refused: Callable[["ClientConnection", BadRequest], None],
-        hits: Callable[[bytes, Answers], Callable[[bytes], None]] | None,
+        hits: Callable[[bytes, FastPath], Callable[[bytes], None]] | None,
         identify: Callable[[Client, bytes], Client],
         trusted: tuple[Network, ...],
         loop: asyncio.AbstractEventLoop,

@@ -87,9 +87,9 @@ async def crowd(
     proxy: Proxy, size: int, target: str = "/a", fields: Mapping[str, str] | None = None
 ) -> list["asyncio.Task[Answer]"]:
     """So many clients at once, all of which the proxy has heard."""
-    heard = len(proxy.plane._requests)
+    heard = proxy.plane.requests
     tasks = [asyncio.create_task(proxy.get(target, fields)) for _ in range(size)]
-    await until(lambda: len(proxy.plane._requests) == heard + size)
+    await until(lambda: proxy.plane.requests == heard + size)
     return tasks
 
 

@@ -108,7 +108,7 @@ async def test_a_purge_while_a_validation_is_under_way_takes_what_it_is_about() 
             await proxy.advance(61)
             book.gate.clear()
             asking = [asyncio.create_task(proxy.get("/a")) for _ in range(3)]
-            await until(lambda: book.waiting == 1 and len(proxy.plane._requests) == 3)
+            await until(lambda: book.waiting == 1 and proxy.plane.requests == 3)
             proxy.purges.apply(PurgeRule(PurgeKind.URL, b"shop.test/a"))
             book.status = "503 Service Unavailable" if failing else "200 OK"
             book.body, book.validates = b"new", not failing

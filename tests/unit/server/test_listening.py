@@ -21,6 +21,7 @@ def listening(trusted: tuple[str, ...] = (), **limits: int) -> Listening:
         fast=nothing,
         fast_trusted=nothing,
         serve=nothing,
+        take=nothing,
         refusal=nothing,
         refused=nothing,
         hits=None,

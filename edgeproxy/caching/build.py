@@ -55,5 +55,8 @@ def stored_fields(fields: Fields, policy: CachePolicy, response_time: float) -> 
 
     A missing Date is added (RFC 9110 §6.6.1). What stays keeps its order, case and lines.
     """
-    kept = strip_hop_by_hop(fields).without({_TRAILER} | withheld_fields(fields, policy))
+    kept = strip_hop_by_hop(fields)
+    drop = {_TRAILER} | withheld_fields(fields, policy)
+    if not drop.isdisjoint(kept.index):
+        kept = kept.without(drop)
     return kept if b"date" in kept else kept.plus((b"Date", format_date(response_time)))

@@ -21,6 +21,7 @@ _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 REQUEST_DIRECTIVES = frozenset(
     {b"max-age", b"min-fresh", b"max-stale", b"no-cache", b"no-store", b"only-if-cached"}
 )
+NO_FIELDS: frozenset[bytes] = frozenset()
 _MEMOISED_LENGTH = 256  # bounds the memory of the memo: clients choose the values
 
 
@@ -42,7 +43,9 @@ class Directives:
 
     def named_fields(self, name: bytes) -> frozenset[bytes]:
         """The lower-case field names in the argument of `no-cache` or `private` (RFC 9111 §5.2.2.4)."""
-        listed = b",".join(argument for argument in self.arguments.get(name, ()) if argument)
+        if name not in self.arguments:
+            return NO_FIELDS
+        listed = b",".join(argument for argument in self.arguments[name] if argument)
         return frozenset(part.strip().lower() for part in listed.split(b",") if part.strip())
 
     def delta(self, name: bytes) -> int | None:

@@ -3,9 +3,10 @@
 Must not know how old it is. RFC 9111 §4.2.1, §4.2.2.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from zlib import crc32
+
+from msgspec import Struct
 
 from edgeproxy.caching.adaptive import bounded
 from edgeproxy.caching.age import date_value
@@ -42,8 +43,7 @@ class LifetimeSource(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(Struct, frozen=True):
     """A freshness lifetime in seconds, never negative, and where it came from."""
 
     seconds: float
@@ -57,9 +57,12 @@ def freshness_lifetime(
 
     `response_time` stands in for a missing Date and is read from a stored response itself.
     """
+    bound = binding(response.fields, policy)
     if isinstance(response, ResponseHead):
-        return _lifetime(response.status, response.fields, policy, response_time)
-    lifetime = _lifetime(response.status, response.fields, policy, response.response_time, response.learnt)
+        return lifetime_of(response.status, response.fields, bound, policy, response_time)
+    lifetime = lifetime_of(
+        response.status, response.fields, bound, policy, response.response_time, response.learnt
+    )
     if not policy.jitter:
         return lifetime
     # By the key alone, so that every node and restart comes to the same.
@@ -82,10 +85,15 @@ def explicit_lifetime(fields: Fields, bound: Binding, response_time: float) -> L
     return Lifetime(_bounded(seconds_left), LifetimeSource.EXPIRES)
 
 
-def _lifetime(
-    status: int, fields: Fields, policy: CachePolicy, response_time: float, learnt: float = 0.0
+def lifetime_of(
+    status: int,
+    fields: Fields,
+    bound: Binding,
+    policy: CachePolicy,
+    response_time: float,
+    learnt: float = 0.0,
 ) -> Lifetime:
-    bound = binding(fields, policy)
+    """The freshness lifetime by a status, fields and the directives that bind this cache."""
     explicit = explicit_lifetime(fields, bound, response_time)
     cacheable = status in HEURISTICALLY_CACHEABLE
     # The operator's word is for answers; how long an error lasts, the origin or `negative_ttl` says.

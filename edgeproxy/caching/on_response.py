@@ -28,7 +28,7 @@ from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.ranges import answers
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.stale import Occasion, always_validates, stale_allowance
-from edgeproxy.caching.storability import authorized_reuse_allowed, storable
+from edgeproxy.caching.storability import authorized_reuse_allowed, judged, storable
 from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.caching.targeted import binding
 from edgeproxy.caching.validation import freshen, freshens, identified, merge, same_as_head
@@ -85,9 +85,9 @@ def on_response(
         if not same_as_head(validated, head):
             return Relay(Reason.CHANGED_BY_HEAD, drop=True)
         return _freshened(request, head, validated, policy, asked_at, now, stamp, Reason.UPDATED_BY_HEAD)
-    refused = storable(request, head, policy, now)
-    if refused is None:
-        return Store(freshness_lifetime(head, policy, now))
+    refused = judged(request, head, policy, now)
+    if not isinstance(refused, Reason):
+        return Store(refused)
     outdated = validated is not None and refused not in CLIENTS_OWN and _outdates(head.status)
     return Relay(refused, drop=outdated)
 

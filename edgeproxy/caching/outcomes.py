@@ -5,6 +5,8 @@ Must not know how it is decided (`decide`) or carried out (`edge`).
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from edgeproxy.caching.freshness import Lifetime
 from edgeproxy.caching.reasons import Fwd, Reason
 from edgeproxy.caching.stored import StoredResponse
@@ -12,8 +14,7 @@ from edgeproxy.wire.fields import RawField
 from edgeproxy.wire.heads import ResponseHead
 
 
-@dataclass(frozen=True, slots=True)
-class UseStored:
+class UseStored(Struct, frozen=True):
     """Answer from the store. `age` is for the Age field; `ttl` in seconds, negative when stale."""
 
     stored: StoredResponse
@@ -23,8 +24,7 @@ class UseStored:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class UseStaleAndRevalidate:
+class UseStaleAndRevalidate(Struct, frozen=True):
     """Answer from the store, and validate in the background."""
 
     stored: StoredResponse
@@ -34,8 +34,7 @@ class UseStaleAndRevalidate:
     reason: Reason = Reason.STALE_WHILE_REVALIDATE
 
 
-@dataclass(frozen=True, slots=True)
-class Validate:
+class Validate(Struct, frozen=True):
     """Ask the origin about `stored` before it is used (`validation.conditional_fields`)."""
 
     stored: StoredResponse
@@ -43,8 +42,7 @@ class Validate:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Struct, frozen=True):
     """Pass the request to the origin; `store` says whether the answer may be stored at all."""
 
     fwd: Fwd
@@ -52,22 +50,19 @@ class Forward:
     store: bool
 
 
-@dataclass(frozen=True, slots=True)
-class OnlyIfCachedMiss:
+class OnlyIfCachedMiss(Struct, frozen=True):
     """Answer 504: the client wants no forwarding (RFC 9111 §5.2.1.7). `reason`: why it had to be."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(Struct, frozen=True):
     """Relay the answer and store it (`build.make_stored`); it takes the place of what was validated."""
 
     lifetime: Lifetime
 
 
-@dataclass(frozen=True, slots=True)
-class Complete(Store):
+class Complete(Store, frozen=True):
     """Relay and store the whole that the answer, a part, makes with the stored one (RFC 9111 §3.4).
 
     `head` is the whole's; its body is `before`, the answer's, `after`.
@@ -78,15 +73,13 @@ class Complete(Store):
     after: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Struct, frozen=True):
     """The answer is right, and no answer to this client: ask again, as the client did."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Relay:
+class Relay(Struct, frozen=True):
     """Relay the answer only. `drop`: what was validated is known to be outdated and goes."""
 
     reason: Reason
@@ -109,8 +102,7 @@ class Freshen:
     for_requester: tuple[RawField, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class UseStale:
+class UseStale(Struct, frozen=True):
     """Answer with `stored` although the origin failed; `ttl` is negative unless the reason is `fresh`."""
 
     stored: StoredResponse
@@ -120,15 +112,13 @@ class UseStale:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Unusable:
+class Unusable(Struct, frozen=True):
     """The answer is none to this request: treat it as a bad response of the origin."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Struct, frozen=True):
     """No stored response helps: answer with the error. `reason`: why not."""
 
     reason: Reason

@@ -243,7 +243,7 @@ def _storing(
     useful = (b"etag", b"last-modified", b"content-type", b"content-length")
     yield _rule(
         "use",
-        by_use(head, bound, policy, response_time),
+        by_use(head, bound, policy, response_time, freshness_lifetime(head, policy, response_time)),
         "it can be of use again",
         (("response status", str(head.status)), *from_response(head.fields, (bound.field, *useful))),
         "RFC 9111 §3",

@@ -4,12 +4,13 @@ Must not know where it would be stored. RFC 9111 §3, §3.5.
 """
 
 from edgeproxy.caching.content_range import announced_part
-from edgeproxy.caching.directives import Directives, of_request
+from edgeproxy.caching.directives import Directives, of_request, parse
 from edgeproxy.caching.freshness import (
     HEURISTICALLY_CACHEABLE,
+    Lifetime,
     LifetimeSource,
     explicit_lifetime,
-    freshness_lifetime,
+    lifetime_of,
 )
 from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
@@ -32,14 +33,9 @@ _WHATEVER_WAS_ASKED = frozenset({200, 203, 206, 301, 308, 404, 410})
 # Without these a stored response would be judged by other rules than its origin gave.
 _ESSENTIAL = frozenset({b"cache-control", b"expires", b"date", b"age", b"vary"})
 _WINDOWS = (b"stale-while-revalidate", b"stale-if-error")
-_OPERATOR = frozenset(
-    {
-        LifetimeSource.OVERRIDE_TTL,
-        LifetimeSource.NEGATIVE_TTL,
-        LifetimeSource.DEFAULT_TTL,
-        LifetimeSource.ADAPTIVE,
-    }
-)
+# All sources but a guess: the operator's word, or the origin's.
+_GIVEN = frozenset(LifetimeSource) - {LifetimeSource.HEURISTIC, LifetimeSource.NONE}
+_PLAINLY = frozenset({200, 203, 301, 308, 404, 410})
 
 
 def storable(
@@ -49,14 +45,45 @@ def storable(
 
     `response_time`, in wall seconds, stands in for a missing Date.
     """
+    found = judged(request, response, policy, response_time)
+    return found if isinstance(found, Reason) else None
+
+
+def judged(
+    request: RequestHead, response: ResponseHead, policy: CachePolicy, response_time: float = 0.0
+) -> Reason | Lifetime:
+    """As `storable`, and where it is stored the freshness lifetime."""
     bound = binding(response.fields, policy)
-    return (
+    refused = (
         by_request(request, policy)
         or by_status(request, response, bound.directives)
         or by_method(request, response, bound, response_time)
         or by_directives(request, response, bound.directives, policy)
-        or by_use(response, bound, policy, response_time)
     )
+    if refused is not None:
+        return refused
+    lifetime = lifetime_of(response.status, response.fields, bound, policy, response_time)
+    return by_use(response, bound, policy, response_time, lifetime) or lifetime
+
+
+def forbidden(response: ResponseHead, policy: CachePolicy) -> Reason | None:
+    """What `storable` says of the answer to a plain GET that Cache-Control alone forbids; None: ask it.
+
+    Plain: without conditions, Range, Authorization and Cache-Control, on a route that caches.
+    """
+    index = response.fields.index
+    values = index.get(b"cache-control")
+    if values is None or len(values) > 1 or response.status not in _PLAINLY:
+        return None
+    for name in policy.targeted:
+        if name in index:
+            return None
+    directives = parse(values[0])
+    if b"must-understand" in directives:
+        return None
+    if b"no-store" in directives:
+        return Reason.NO_STORE
+    return Reason.PRIVATE if directives.bare(b"private") else None
 
 
 def authorized_reuse_allowed(directives: Directives) -> bool:
@@ -136,12 +163,11 @@ def by_directives(
 
 
 def by_use(
-    response: ResponseHead, bound: Binding, policy: CachePolicy, response_time: float
+    response: ResponseHead, bound: Binding, policy: CachePolicy, response_time: float, lifetime: Lifetime
 ) -> Reason | None:
     """Whether it is of a kind that is stored, and could ever be of use."""
     fields, directives = response.fields, bound.directives
-    lifetime = freshness_lifetime(response, policy, response_time)
-    explicit = explicit_lifetime(fields, bound, response_time) is not None or lifetime.source in _OPERATOR
+    explicit = lifetime.source in _GIVEN or explicit_lifetime(fields, bound, response_time) is not None
     if not (explicit or b"public" in directives or response.status in HEURISTICALLY_CACHEABLE):
         return Reason.STATUS
     # A stored 5xx is neither validated nor served stale.

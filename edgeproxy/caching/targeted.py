@@ -4,10 +4,10 @@ Must not know what the directives do. RFC 9213, and W3C's Edge Architecture for 
 """
 
 import re
-from dataclasses import dataclass
 from typing import cast
 
 import http_sf
+from msgspec import Struct
 
 from edgeproxy.caching.directives import MAX_SECONDS, Directives, parse
 from edgeproxy.caching.policy import CachePolicy
@@ -24,8 +24,7 @@ _SURROGATE = frozenset({b"max-age", b"no-store"})
 _MEMBER = re.compile(rb'(?:[^,"]|"[^"]*"?)+')
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """The directives that bind this cache, and the field that they came from.
 
     `targeted` says that Cache-Control and Expires are hidden (RFC 9213 §2.1).

@@ -16,6 +16,7 @@ from edgeproxy.wire.heads import RequestHead
 SelectingFields = tuple[tuple[bytes, bytes | None], ...]
 
 _COOKIE = b"cookie:"  # a name that no field can have: ":" is no token character
+_NO_NAMES: frozenset[bytes] = frozenset()
 _NEVER_THE_SAME = frozenset(
     {b"*", b"x-forwarded-for", b"forwarded", b"x-request-id", b"traceparent", b"tracestate", b"cdn-loop"}
 )
@@ -26,9 +27,10 @@ _NORMALISED_FOR_ORIGINS = frozenset({b"accept-encoding", b"accept-language"})
 
 def vary_names(fields: Fields) -> frozenset[bytes]:
     """The lower-case members of Vary."""
-    return frozenset(
-        name.strip(b" \t").lower() for line in fields.get_all(b"vary") for name in line.split(b",")
-    ) - {b""}
+    lines = fields.index.get(b"vary")
+    if lines is None:
+        return _NO_NAMES
+    return frozenset(name.strip(b" \t").lower() for line in lines for name in line.split(b",")) - {b""}
 
 
 def never_the_same(fields: Fields) -> frozenset[bytes]:
@@ -49,8 +51,11 @@ def selecting_names(response_fields: Fields, policy: CachePolicy) -> tuple[bytes
 
     A cookie stands as `cookie:NAME`.
     """
-    cookies = (_COOKIE + name for name in policy.key.cookies)
-    names = {*vary_names(response_fields), *policy.key.headers, *cookies} - _IN_THE_KEY - {b"*"}
+    key = policy.key
+    if not key.headers and not key.cookies and b"vary" not in response_fields.index:
+        return ()
+    cookies = (_COOKIE + name for name in key.cookies)
+    names = {*vary_names(response_fields), *key.headers, *cookies} - _IN_THE_KEY - {b"*"}
     return tuple(sorted(names))
 
 

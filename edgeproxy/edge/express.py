@@ -14,6 +14,7 @@ from edgeproxy.caching import decide
 from edgeproxy.caching.cache_status import member
 from edgeproxy.caching.decide import CLIENTS_OWN, Relay, Store
 from edgeproxy.caching.reasons import Fwd, Reason
+from edgeproxy.caching.storability import forbidden
 from edgeproxy.clock import Clock
 from edgeproxy.edge.cycle import Cycle
 from edgeproxy.edge.fastpath import FastPath
@@ -139,6 +140,19 @@ class Express:
             known = member(policy.name.encode(), fwd=trip.fwd, fwd_status=status, stored=stored)
             self._statuses[(trip.fwd, status, stored)] = known
         return known
+
+
+class _Nobody:
+    """Takes what comes after all is said."""
+
+    def on_interim(self, head: ResponseHead) -> None: ...
+    def on_head(self, head: ResponseHead, origin: Origin) -> None: ...
+    def on_data(self, data: bytes) -> None: ...
+    def on_end(self, trailers: Fields | None) -> None: ...
+    def on_error(self, error: UpstreamError) -> None: ...
+
+
+NOBODY = _Nobody()
 
 
 class _UnderWay(OriginExchange):
@@ -279,15 +293,22 @@ class Trip:
             return
         policy = self.route.policy
         if policy.enabled:
-            now = self._express.clock.wall()
-            plain = RequestHead(b"GET", self._target, 1, NO_FIELDS)
-            decision = decide.on_response(plain, head, None, policy, now)
-            if not isinstance(decision, Relay | Store):
-                self.hand_on().on_head(head, origin)
-                return
-            self._decision = decision
+            refused = forbidden(head, policy)
+            if refused is not None:
+                self._decision = Relay(refused)
+            else:
+                now = self._express.clock.wall()
+                decision = decide.on_response(self._plain(), head, None, policy, now)
+                if not isinstance(decision, Relay | Store):
+                    self.hand_on().on_head(head, origin)
+                    return
+                self._decision = decision
         self._head = head
         self.note.origin = origin.key
+
+    def _plain(self) -> RequestHead:
+        """As much of the request's head as caching looks at where no field of it selects the response."""
+        return RequestHead(b"GET", self._target, 1, NO_FIELDS)
 
     def on_data(self, data: bytes) -> None:
         """The body: all of it, or a piece for the other way."""
@@ -363,7 +384,9 @@ class Trip:
         body = (self._content,) if self._content else ()
         now = express.clock.wall()
         spent = express.clock.monotonic() - moment.started
-        request = end_to_end(self.head)
+        key = self.route.policy.key
+        selects = key.headers or key.cookies or b"vary" in head.fields.index
+        request = end_to_end(self.head) if selects else self._plain()
         express.fetcher.keep(self._job(request), head, decision, body, moment.stamp, now, spent)
 
     def _refused(self, head: ResponseHead, decision: Relay) -> None:
@@ -373,7 +396,7 @@ class Trip:
             fetcher.collapse.vain.remember(self.key, clock.monotonic())
         now = clock.wall()
         if not fetcher.unstored.noted(self.key, reason, now):
-            fetcher.unstored.note(self._job(end_to_end(self.head)), head, reason, now)
+            fetcher.unstored.note(self._job(self._plain()), head, reason, now)
 
     # --- what is not plain
 
@@ -432,5 +455,6 @@ class Trip:
         """Nothing more of it goes this way."""
         express = self._express
         self.under_way.trip = None
+        self.under_way.sink = NOBODY  # no cycle is left for the collector
         express.trips.discard(self)
         express.fetcher.collapse.release(self)

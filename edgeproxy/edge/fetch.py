@@ -329,7 +329,7 @@ class Fetcher:
             kept = replaces(kept, old, policy, now)
             if old.variant != kept.variant:
                 self._memory.remove_variant(old.key, old.variant)
-        self._insert(kept, policy, now)
+        self._insert(kept, policy, now, job.purge_seq)
         self.compression.completed(job.request, stored, kept, policy, old)
 
     def _insert_part(self, part: StoredResponse, request: RequestHead, policy: CachePolicy) -> None:
@@ -368,8 +368,14 @@ class Fetcher:
             self._removals.add(task)
             task.add_done_callback(self._removals.discard)
 
-    def _insert(self, stored: StoredResponse, policy: CachePolicy, now: float) -> None:
-        if self._purges.verdict(stored.key, stored.tags, stored.stamp) is Verdict.DEAD:
+    def _insert(
+        self, stored: StoredResponse, policy: CachePolicy, now: float, purge_seq: int | None = None
+    ) -> None:
+        """Store it, unless a purge has named it; none can have while the table stands at `purge_seq`."""
+        if (
+            self._purges.seq[0] != purge_seq
+            and self._purges.verdict(stored.key, stored.tags, stored.stamp) is Verdict.DEAD
+        ):
             return
         self.lookup.keep(stored, policy)
         if self.lookup.shared is not None:

@@ -4,8 +4,9 @@ Must not know how responses are judged or stored: `FillOwner` decides, this keep
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from edgeproxy.caching.decide import Again, Complete, OnResponse, Store, Unusable
 from edgeproxy.caching.reasons import Reason
@@ -45,8 +46,7 @@ class FillOwner(Protocol):
     def ended(self, fill: "Fill") -> None: ...
 
 
-@dataclass(slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """When a fetch began: where the purge log stood, in wall seconds, and in monotonic ones."""
 
     stamp: Stamp
@@ -55,8 +55,7 @@ class Moment:
     started: float
 
 
-@dataclass(slots=True)  # not frozen: that would make it four times as dear
-class FillFor:
+class FillFor(Struct, frozen=True):
     """What is fetched, and what it is fetched for.
 
     `validated` is the stored response that the fetch validates, `others` are the variants that it offers

@@ -3,9 +3,10 @@
 Must not know how exchanges run. Label values are memoised: no look-up by label twice.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from edgeproxy.clock import Clock
 from edgeproxy.edge.ports import Client
@@ -31,8 +32,7 @@ class Outcome(StrEnum):
 FROM_CACHE = frozenset((Outcome.HIT, Outcome.STALE, Outcome.VALIDATED))
 
 
-@dataclass(slots=True)
-class Note:
+class Note(Struct):
     """What the cycle learns about one exchange on the way; times in seconds."""
 
     received: float

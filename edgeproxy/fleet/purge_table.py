@@ -90,6 +90,8 @@ class PurgeTable:
         self.run = bytes(self._bytes[8 * _RUN : 8 * _RUN + 16])
         self._lengths: tuple[int, ...] = ()
         self._lengths_seen = 0
+        self._stamp = Stamp()  # the last one, and the words that it was made of
+        self._stamped: tuple[int, ...] = ()
 
     @classmethod
     def create(cls, name: str = "edgeproxy-purges") -> "PurgeTable":
@@ -166,10 +168,17 @@ class PurgeTable:
 
     def stamp(self) -> Stamp:
         """Where the purges stand: to be taken before a request leaves for an origin."""
+        words = self._words
         while True:
-            order, log, position = self._words[_ORDER], self.log, self.position
+            seen = words[_ORDER], words[_LOG], words[_LOG + 1], words[_POSITION]
+            if seen == self._stamped:
+                return self._stamp
+            order, log, position = seen[0], self.log, self.position
             if log == self.log:  # else it was being replaced
-                return Stamp(log=log, position=position if log else 0, run=self.run, local=order)
+                self._stamp = Stamp(log=log, position=position if log else 0, run=self.run, local=order)
+                if position == seen[3]:
+                    self._stamped = seen
+                return self._stamp
 
     def verdict(self, stored_key: bytes, tags: tuple[bytes, ...], stamp: Stamp) -> Verdict:
         """What the purges say of a response by its primary key, its tags and its stamp.

@@ -28,7 +28,11 @@ class Fields:
             raise AttributeError(name)
         index: dict[bytes, list[bytes]] = {}
         for field, value in self.raw:
-            index.setdefault(field.lower(), []).append(value)
+            lower = field.lower()
+            if lower in index:
+                index[lower].append(value)
+            else:
+                index[lower] = [value]
         self.index = index
         return index
 

@@ -37,6 +37,8 @@ def strip_hop_by_hop(fields: Fields, keep_te_trailers: bool = False) -> Fields:
     What is essential from end to end cannot be nominated away. `keep_te_trailers` leaves one
     `TE: trailers` where the sender listed `trailers`, for a hop that passes trailers on.
     """
+    if HOP_BY_HOP.isdisjoint(fields.index):
+        return fields  # without Connection nothing is nominated
     names = fields.index.keys()
     drop = (names & HOP_BY_HOP) | ((connection_options(fields) & names) - _NOT_NOMINABLE)
     if not drop:

@@ -1,82 +1,20 @@
-"""Plain requests that nothing stored answers, while all goes the plain way: forwarded without a task.
+"""The requests that are plain, taken: those that nothing stored answers, forwarded without a task.
 
-Must not know sockets. What turns out not to be plain is handed on, as it stands, to the way that knows
-everything: a `Fill`, an exchange and `Forwarder.resume`. A test holds the answers of both ways together.
+Must not know sockets, nor how a request goes on once it is under way (`trip`).
 
 Plain is: a GET of the fast path's kind, a route that changes nothing on the way, an idle connection to the
 origin, and an answer that comes in one piece, head, length and body.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
-
-from edgeproxy.caching import decide
-from edgeproxy.caching.cache_status import member
-from edgeproxy.caching.decide import CLIENTS_OWN, Relay, Store
-from edgeproxy.caching.reasons import Fwd, Reason
-from edgeproxy.caching.storability import forbidden
-from edgeproxy.clock import Clock
-from edgeproxy.edge.cycle import Cycle
 from edgeproxy.edge.fastpath import FastPath
-from edgeproxy.edge.fetch import Fetcher
-from edgeproxy.edge.fill import CollapseKey, Fill, FillFor
-from edgeproxy.edge.ledger import Ledger, Note, Outcome
-from edgeproxy.edge.outgoing import end_to_end
-from edgeproxy.edge.ports import Client, Downstream, nothing
-from edgeproxy.edge.request import Plan, Request
-from edgeproxy.edge.routing import Route
-from edgeproxy.errors import UpstreamError
-from edgeproxy.upstream.connection import Connection
-from edgeproxy.upstream.exchange import OriginExchange
-from edgeproxy.upstream.origin import Origin
-from edgeproxy.upstream.ports import PLAIN_GET
-from edgeproxy.upstream.upstream import Upstream
-from edgeproxy.wire.fields import Fields
-from edgeproxy.wire.heads import RequestHead, ResponseHead
-from edgeproxy.wire.limits import HeadLimits
-from edgeproxy.wire.request_head import parse_request_head
-from edgeproxy.wire.serialise import response_head_bytes
-from edgeproxy.wire.target import Target
-
-NO_FIELDS = Fields()
-JOIN_BELOW = 16 * 1024
-"""Bytes up to which head and body are joined for one write."""
-_NOT_CACHED = Relay(Reason.DISABLED)
-
-Run = Callable[[Coroutine[Any, Any, None]], object]
-"""Runs what is left of an exchange, in a task that somebody owns."""
+from edgeproxy.edge.fill import CollapseKey
+from edgeproxy.edge.lane import ExpressClient, Lane
+from edgeproxy.edge.ports import Client
+from edgeproxy.edge.trip import Trip
 
 
-class ExpressClient(Protocol):
-    """The client's connection, as far as a trip needs it."""
-
-    @property
-    def last_words(self) -> bool: ...
-    def write(self, data: bytes | memoryview) -> None: ...
-    def write_many(self, data: tuple[bytes | memoryview, ...]) -> None: ...
-    def exchange_ended(self, exchange: "Trip") -> None: ...
-    def unpack(self, data: bytes, trip: "Trip") -> Downstream: ...
-
-
-class Express:
+class Express(Lane):
     """Takes the requests that are plain, for one worker."""
-
-    def __init__(self, cycle: Cycle, fetcher: Fetcher, ledger: Ledger, clock: Clock, run: Run) -> None:
-        self.cycle = cycle
-        self.fetcher = fetcher
-        self.ledger = ledger
-        self.clock = clock
-        self.run = run
-        self.trips: set[Trip] = set()
-        self.closed = False
-        self._statuses: dict[tuple[Fwd, int, bool], bytes] = {}
-        self._name = b""
-
-    def __repr__(self) -> str:
-        return f"<Express {len(self)} under way>"
-
-    def __len__(self) -> int:
-        return len(self.trips)
 
     def take(self, connection: ExpressClient, client: Client, data: bytes, fast: FastPath) -> "Trip | None":
         """Send the request whose head is `data` on its way, or do nothing: None.
@@ -91,17 +29,14 @@ class Express:
             return None
         fetcher = self.fetcher
         collapse: CollapseKey | None = None
-        vain = False
-        if route.policy.enabled:
-            vain = fetcher.collapse.vain.holds(key, self.clock.monotonic())
-            if not vain:
-                lookup = fetcher.lookup
-                if lookup.shared is not None or (lookup.aliases and route.policy.no_vary_search):
+        if route.policy.enabled and not fetcher.collapse.vain.holds(key, self.clock.monotonic()):
+            lookup = fetcher.lookup
+            if lookup.shared is not None or (lookup.aliases and route.policy.no_vary_search):
+                return None
+            if route.collapse:
+                collapse = (key, None)
+                if fetcher.collapse.find(collapse) is not None:
                     return None
-                if route.collapse:
-                    collapse = (key, None)
-                    if fetcher.collapse.find(collapse) is not None:
-                        return None
         plan = self.cycle.plan
         lines = plan.outgoing.plain_lines(data)
         if lines is None:
@@ -113,7 +48,6 @@ class Express:
         if route.policy.enabled:
             self.ledger.looked_up("memory", False)
         trip = Trip(self, connection, client, data, target, route, key, plan, upstream, origin_connection)
-        trip.vain = vain
         if collapse is not None:
             fetcher.collapse.lead(collapse, trip)
         host = origin_connection.host(target.authority)
@@ -122,339 +56,3 @@ class Express:
         upstream.begun(trip.under_way, head)
         self.trips.add(trip)
         return trip
-
-    def cache_status(self, trip: "Trip", status: int, stored: bool) -> bytes:
-        """This cache's member of Cache-Status."""
-        policy = trip.route.policy
-        if policy.show_key or policy.show_detail:
-            return member(
-                policy.name.encode(),
-                fwd=trip.fwd,
-                fwd_status=status,
-                stored=stored,
-                key=trip.key if policy.show_key else None,
-                detail=trip.note.reason.encode() if policy.show_detail and trip.note.reason else None,
-            )
-        known = self._statuses.get((trip.fwd, status, stored))
-        if known is None:
-            known = member(policy.name.encode(), fwd=trip.fwd, fwd_status=status, stored=stored)
-            self._statuses[(trip.fwd, status, stored)] = known
-        return known
-
-
-class _Nobody:
-    """Takes what comes after all is said."""
-
-    def on_interim(self, head: ResponseHead) -> None: ...
-    def on_head(self, head: ResponseHead, origin: Origin) -> None: ...
-    def on_data(self, data: bytes) -> None: ...
-    def on_end(self, trailers: Fields | None) -> None: ...
-    def on_error(self, error: UpstreamError) -> None: ...
-
-
-NOBODY = _Nobody()
-
-
-class _UnderWay(OriginExchange):
-    """The exchange with the origin; its failure is for the trip to take, until that has handed it on."""
-
-    __slots__ = ("trip",)
-
-    def __init__(self, connection: Connection, trip: "Trip", now: float) -> None:
-        super().__init__(connection, PLAIN_GET, trip, now, connection.used)
-        self.trip: Trip | None = trip
-
-    def fail(self, error: Exception) -> None:
-        trip, self.trip = self.trip, None
-        if trip is not None and trip.fill is None and not trip.failing():
-            return
-        super().fail(error)
-
-
-class Trip:
-    """One plain request to an origin and back: the exchange of its client, the sink of its origin.
-
-    `fill` is set once it was handed on; from then on it is over for this.
-    """
-
-    counted = True
-    body = None
-
-    __slots__ = (
-        "_client",
-        "_connection",
-        "_content",
-        "_data",
-        "_decision",
-        "_express",
-        "_head",
-        "_moment",
-        "_parsed",
-        "_plan",
-        "_target",
-        "_upstream",
-        "close_after",
-        "collapse_key",
-        "fill",
-        "fwd",
-        "gone",
-        "key",
-        "note",
-        "on_gone",
-        "on_writable",
-        "route",
-        "sent",
-        "started",
-        "status",
-        "under_way",
-        "vain",
-    )
-
-    def __init__(
-        self,
-        express: Express,
-        connection: ExpressClient,
-        client: Client,
-        data: bytes,
-        target: Target,
-        route: Route,
-        key: bytes,
-        plan: Plan,
-        upstream: Upstream,
-        origin_connection: Connection,
-    ) -> None:
-        # request
-        self._express = express
-        self._connection = connection
-        self._client = client
-        self._data = data
-        self._target = target
-        self._parsed: RequestHead | None = None
-        self.route = route
-        self.key = key
-        self._plan = plan
-        self._upstream = upstream
-        self.vain = False
-        clock = express.clock
-        now = clock.monotonic()
-        self.note = note = Note(now)
-        note.route = route.name
-        note.upstream = upstream.name
-        if route.policy.enabled:
-            self.fwd = Fwd.URI_MISS
-            note.outcome = Outcome.MISS
-            note.reason = Reason.NOT_STORED
-        else:
-            self.fwd = Fwd.BYPASS
-            note.outcome = Outcome.BYPASS
-            note.reason = Reason.DISABLED
-        # fetch
-        self._moment = express.fetcher.moment(now)
-        self.under_way = _UnderWay(origin_connection, self, now)
-        self.collapse_key: CollapseKey | None = None
-        self.fill: Fill | None = None
-        # response
-        self._head: ResponseHead | None = None
-        self._decision: Store | Relay = _NOT_CACHED
-        self._content = b""
-        self.status = 0
-        self.started = False
-        self.sent = 0
-        self.close_after = False
-        self.gone = False
-        self.on_writable: Callable[[], None] = nothing
-        self.on_gone: Callable[[], None] = nothing
-
-    def __repr__(self) -> str:
-        return f"<Trip {self._target.uri!r} {'handed on' if self.fill else self.status or '-'}>"
-
-    @property
-    def client(self) -> Client:
-        """Who asks."""
-        return self._client
-
-    @property
-    def head(self) -> RequestHead:
-        """The request's head, read whole when somebody wants it."""
-        if self._parsed is None:
-            self._parsed = parse_request_head(self._data, self._target.scheme, HeadLimits())
-        return self._parsed
-
-    # --- from the origin (ResponseSink)
-
-    def on_interim(self, head: ResponseHead) -> None:
-        """Not plain: others may be passed on before the final head."""
-        self.hand_on().on_interim(head)
-
-    def on_head(self, head: ResponseHead, origin: Origin) -> None:
-        """Judge the response, or let the other way do so."""
-        if not self.under_way.connection.reader.whole or head.status in (101, 304):
-            self.hand_on().on_head(head, origin)
-            return
-        policy = self.route.policy
-        if policy.enabled:
-            refused = forbidden(head, policy)
-            if refused is not None:
-                self._decision = Relay(refused)
-            else:
-                now = self._express.clock.wall()
-                decision = decide.on_response(self._plain(), head, None, policy, now)
-                if not isinstance(decision, Relay | Store):
-                    self.hand_on().on_head(head, origin)
-                    return
-                self._decision = decision
-        self._head = head
-        self.note.origin = origin.key
-
-    def _plain(self) -> RequestHead:
-        """As much of the request's head as caching looks at where no field of it selects the response."""
-        return RequestHead(b"GET", self._target, 1, NO_FIELDS)
-
-    def on_data(self, data: bytes) -> None:
-        """The body: all of it, or a piece for the other way."""
-        if self.fill is None:
-            self._content = data
-        else:
-            self.fill.on_data(data)
-
-    def on_error(self, error: UpstreamError) -> None:
-        """It broke off."""
-        self.hand_on().on_error(error)
-
-    def on_end(self, trailers: Fields | None) -> None:
-        """The response is whole: store it or remember why not, and answer."""
-        if self.fill is not None:
-            self.fill.on_end(trailers)
-            return
-        head = self._head
-        assert head is not None
-        note = self.note
-        decision = self._decision
-        express = self._express
-        if isinstance(decision, Store):
-            self._store(head, decision)
-            note.stored = True
-        elif self.route.policy.enabled:
-            note.reason = decision.reason
-            self._refused(head, decision)
-        self._over()
-        if not self.gone:
-            self._answer(head)
-        express.ledger.finished(self, self.status or 499, note)
-        if not self.gone:
-            self._connection.exchange_ended(self)
-
-    def _answer(self, head: ResponseHead) -> None:
-        heads = self._plan.heads
-        cache_status = self._express.cache_status(self, head.status, self.note.stored)
-        closes = self.close_after = self._connection.last_words
-        written = None if closes else heads.spliced(head, self.route, cache_status)
-        if written is None:
-            lines = heads.relayed(head, self.route, cache_status, self._express.clock.wall())
-            if closes:
-                lines.append((b"Connection", b"close"))
-            written = response_head_bytes(head.status, head.reason, lines)
-        content = self._content
-        self.started = True
-        self.status = head.status
-        self.sent = len(content)
-        if len(content) <= JOIN_BELOW:
-            self._connection.write(written + content)
-        else:
-            self._connection.write_many((written, content))
-
-    def _job(self, request: RequestHead) -> FillFor:
-        moment = self._moment
-        return FillFor(
-            self.key,
-            request,
-            self.route,
-            None,
-            soft_purged=False,
-            why=Reason.NOT_STORED,
-            stamp=moment.stamp,
-            purge_seq=moment.purge_seq,
-            request_time=moment.request_time,
-            started=moment.started,
-            store=True,
-        )
-
-    def _store(self, head: ResponseHead, decision: Store) -> None:
-        express, moment = self._express, self._moment
-        body = (self._content,) if self._content else ()
-        now = express.clock.wall()
-        spent = express.clock.monotonic() - moment.started
-        key = self.route.policy.key
-        selects = key.headers or key.cookies or b"vary" in head.fields.index
-        request = end_to_end(self.head) if selects else self._plain()
-        express.fetcher.keep(self._job(request), head, decision, body, moment.stamp, now, spent)
-
-    def _refused(self, head: ResponseHead, decision: Relay) -> None:
-        fetcher, clock = self._express.fetcher, self._express.clock
-        reason = decision.reason
-        if reason not in CLIENTS_OWN:
-            fetcher.collapse.vain.remember(self.key, clock.monotonic())
-        now = clock.wall()
-        if not fetcher.unstored.noted(self.key, reason, now):
-            fetcher.unstored.note(self._job(self._plain()), head, reason, now)
-
-    # --- what is not plain
-
-    def failing(self) -> bool:
-        """The exchange with the origin fails: whether there is a way on that takes the error."""
-        if self._express.closed:
-            self._over()
-            return False
-        self.hand_on()
-        return True
-
-    def as_fill(self) -> Fill:
-        """For those who want to wait for it too."""
-        return self.hand_on()
-
-    def hand_on(self) -> Fill:
-        """Go on by the way that knows everything; what has come so far is not lost."""
-        if self.fill is not None:
-            return self.fill
-        route, express = self.route, self._express
-        collapse = self.collapse_key
-        out = self._connection.unpack(self._data, self)
-        out.head = end_to_end(out.head)
-        request = Request(out, self._plan, route, self._upstream, self.note)
-        request.fwd = self.fwd
-        request.why = Reason.NOT_STORED if route.policy.enabled else Reason.DISABLED
-        self.fill = fill = express.fetcher.begin(
-            self.key,
-            out.head,
-            route,
-            store=route.policy.enabled,
-            why=request.why,
-            conditionals_forwarded=not route.policy.enabled,
-            leader=out,
-            collapse=collapse,
-            moment=self._moment,
-        )
-        self._over()
-        under_way = self.under_way
-        under_way.sink = fill
-        under_way.connection.reader.hand_to(fill)
-        express.run(express.cycle.resume(request, fill, under_way))
-        return fill
-
-    # --- from the client's side
-
-    def left(self) -> None:
-        """The client is gone: go on only for what others may get."""
-        self.gone = True
-        if self.collapse_key is None:
-            self._over()
-            self.under_way.abort()
-            self._express.ledger.finished(self, 499, self.note)
-
-    def _over(self) -> None:
-        """Nothing more of it goes this way."""
-        express = self._express
-        self.under_way.trip = None
-        self.under_way.sink = NOBODY  # no cycle is left for the collector
-        express.trips.discard(self)
-        express.fetcher.collapse.release(self)

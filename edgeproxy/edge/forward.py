@@ -5,7 +5,7 @@ Must not know when a stored response would do instead.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import floor
 
 from edgeproxy.caching import decide
@@ -23,6 +23,7 @@ from edgeproxy.edge.aid import FUTILE, NO_AID, Aid
 from edgeproxy.edge.deliver import How, body_length
 from edgeproxy.edge.fetch import Fetcher
 from edgeproxy.edge.fill import CollapseKey, Fill
+from edgeproxy.edge.followed import Alone, Followed, Regroup, Served
 from edgeproxy.edge.ledger import Outcome
 from edgeproxy.edge.lookup import NOTHING
 from edgeproxy.edge.outgoing import CONDITIONALS, request_id
@@ -37,26 +38,6 @@ from edgeproxy.wire.heads import ResponseHead
 
 REGROUPS = 3
 """So often a follower may turn out to want another variant before it fetches for itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A follower has its answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Regroup:
-    """A follower waited for another variant than its own, which is this one."""
-
-    variant: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Alone:
-    """A follower waited in vain and fetches for itself."""
-
-
-Followed = Served | Regroup | Alone
 
 
 def _cancel_this_task() -> Callable[[], None]:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgeproxy.clock import Clock
-from edgeproxy.edge.express import Trip
 from edgeproxy.edge.fastpath import FastPath
 from edgeproxy.edge.ports import Client
+from edgeproxy.edge.trip import Trip
 from edgeproxy.errors import BadRequest
 from edgeproxy.server.limits import ClientLimits
 from edgeproxy.server.phase import Phase

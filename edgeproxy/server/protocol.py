@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from edgeproxy.edge.express import Trip
 from edgeproxy.edge.ports import Client, Downstream
+from edgeproxy.edge.trip import Trip
 from edgeproxy.errors import BadRequest
 from edgeproxy.server.exchange import Exchange, begin_exchange
 from edgeproxy.server.flow import Flow

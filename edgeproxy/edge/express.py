@@ -29,9 +29,10 @@ class Express(Lane):
             return None
         fetcher = self.fetcher
         collapse: CollapseKey | None = None
-        if route.policy.enabled and not fetcher.collapse.vain.holds(key, self.clock.monotonic()):
-            lookup = fetcher.lookup
-            if lookup.shared is not None or (lookup.aliases and route.policy.no_vary_search):
+        lookup = fetcher.lookup
+        vain = route.policy.enabled and fetcher.collapse.vain.holds(key, self.clock.monotonic())
+        if route.policy.enabled and not vain:
+            if (lookup.aliases and route.policy.no_vary_search) or not lookup.absent(key):
                 return None
             if route.collapse:
                 collapse = (key, None)
@@ -45,8 +46,10 @@ class Express(Lane):
         origin_connection = upstream.idle(target.authority + target.origin_form)
         if origin_connection is None:
             return None
-        if route.policy.enabled:
+        if vain:
             self.ledger.looked_up("memory", False)
+        elif route.policy.enabled:
+            lookup.missed()
         trip = Trip(self, connection, client, data, target, route, key, plan, upstream, origin_connection)
         if collapse is not None:
             fetcher.collapse.lead(collapse, trip)

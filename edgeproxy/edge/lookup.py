@@ -199,6 +199,16 @@ class Lookup:
         self.keep(stored, policy)
         return self.memory.get(key)
 
+    def absent(self, key: bytes) -> bool:
+        """Of a key that memory does not hold: whether nothing else could, as far as is known at once."""
+        return self.shared is None or self.shared.lacks(key)
+
+    def missed(self) -> None:
+        """Count what `absent` told."""
+        self._counts.looked_up("memory", False)
+        if self.shared is not None:
+            self._counts.looked_up("node", False)
+
     async def more_recent(self, key: bytes, request: RequestHead, policy: CachePolicy, found: Found) -> Found:
         """What a sibling has stored in the node's tier since, where memory holds but what is stale."""
         stored, node = found.stored, self.shared.node if self.shared is not None else None

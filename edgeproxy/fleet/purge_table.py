@@ -16,38 +16,37 @@ into a floor that holds for all that hash there: purging too much, never too lit
 million rules need no more memory than one. The supervisor alone writes.
 """
 
-import hashlib
 import mmap
 import os
 import secrets
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
 from pathlib import Path
 
-from edgeproxy.caching.key import PIECE
 from edgeproxy.caching.stored import Stamp
 from edgeproxy.errors import EdgeProxyError
-from edgeproxy.fleet.rules import PurgeKind, PurgeRule, authority_of, host_of, without_scheme
+from edgeproxy.fleet.purge_places import (
+    BUCKET,
+    BUCKETS,
+    FIRST_BUCKET,
+    FLOOR,
+    HEADER,
+    RULES,
+    WAYS,
+    base_of,
+    place,
+    places,
+)
+from edgeproxy.fleet.rules import PurgeKind, PurgeRule
 
 UNSETTLED = 2**64 - 1
 """The position of a rule that the fleet's log does not hold yet."""
 
-BUCKETS = 16384
-_WAYS = 8
-# words of a bucket: the marks, the floor, the rules; its latest order and its latest position stand apart, in
-# a region that all look at: of 256 KiB, where the buckets, 6 MiB, are pages that mostly nobody touches
-_FLOOR = _WAYS
-_RULES = _FLOOR + 4
-_BUCKET = _RULES + 4 * _WAYS
-
 # words of the header
 _SEQ, _ORDER, _POSITION, _FIRST, _LENGTHS_MOVED = 1, 2, 3, 4, 5
 _RUN, _LOG, _EVERYTHING, _WIDE, _TAGGED, _LENGTHS, _NAME, _DOUBT = 6, 8, 10, 14, 15, 16, 144, 146
-_HEADER = 512
 _LENGTH_WORDS = 128
-_FIRST_BUCKET = _HEADER + 2 * BUCKETS
-_SIZE = 8 * (_FIRST_BUCKET + BUCKETS * _BUCKET)
+_SIZE = 8 * (FIRST_BUCKET + BUCKETS * BUCKET)
 _MAGIC = 0x3154_5045
 
 # words of an epoch: the order and the position of the last hard and of the last soft rule
@@ -193,9 +192,9 @@ class PurgeTable:
         if words[_EVERYTHING + _HARD + word] > since:
             return Verdict.DEAD
         soft = words[_EVERYTHING + _SOFT + word] > since or words[_DOUBT] > (since if own else 0)
-        for latest, mark in _places(stored_key, tags, self._prefix_lengths()):
+        for latest, mark in places(stored_key, tags, self._prefix_lengths()):
             if words[latest + word] > since:
-                epoch = self._find(_base_of(latest), mark)
+                epoch = self._find(base_of(latest), mark)
                 if epoch[_HARD + word] > since:
                     return Verdict.DEAD
                 soft = soft or epoch[_SOFT + word] > since
@@ -225,11 +224,11 @@ class PurgeTable:
         return self._lengths
 
     def _find(self, base: int, mark: int) -> Epoch:
-        marks = self._words[base : base + _WAYS].tolist()
-        floor = self._epoch(base + _FLOOR)
+        marks = self._words[base : base + WAYS].tolist()
+        floor = self._epoch(base + FLOOR)
         if mark not in marks:
             return floor
-        found = self._epoch(base + _RULES + 4 * marks.index(mark))
+        found = self._epoch(base + RULES + 4 * marks.index(mark))
         return found if floor == _NEVER else _later(found, floor)
 
     def _epoch(self, at: int) -> Epoch:
@@ -314,10 +313,10 @@ class PurgeTable:
     def _each_position(self, change: Callable[[int], int]) -> None:
         """Change the positions of all rules, some milliseconds of work."""
         self._change_positions(_EVERYTHING, change)
-        for latest in range(_HEADER, _HEADER + 2 * BUCKETS, 2):
+        for latest in range(HEADER, HEADER + 2 * BUCKETS, 2):
             if self._words[latest]:
-                base = _base_of(latest)
-                for at in (base + _FLOOR, *range(base + _RULES, base + _BUCKET, 4)):
+                base = base_of(latest)
+                for at in (base + FLOOR, *range(base + RULES, base + BUCKET, 4)):
                     self._change_positions(at, change)
                 self._note_latest(latest)
 
@@ -329,8 +328,8 @@ class PurgeTable:
         """Bring up to date what lets a verdict pass over a bucket."""
         if latest == 0:  # the rule of everything is in none
             return
-        base = _base_of(latest)
-        epochs = [self._epoch(at) for at in (base + _FLOOR, *range(base + _RULES, base + _BUCKET, 4))]
+        base = base_of(latest)
+        epochs = [self._epoch(at) for at in (base + FLOOR, *range(base + RULES, base + BUCKET, 4))]
         self._words[latest] = max(max(epoch[0], epoch[2]) for epoch in epochs)
         self._words[latest + 1] = max(max(epoch[1], epoch[3]) for epoch in epochs)
 
@@ -338,14 +337,14 @@ class PurgeTable:
         """What is told of the rule's bucket, and the word at which its epoch is, or now has room."""
         if rule.kind is PurgeKind.EVERYTHING:
             return 0, _EVERYTHING
-        latest, mark = _place(rule.kind, rule.value)
-        base = _base_of(latest)
+        latest, mark = place(rule.kind, rule.value)
+        base = base_of(latest)
         words = self._words
-        marks = words[base : base + _WAYS].tolist()
+        marks = words[base : base + WAYS].tolist()
         if mark in marks:
-            return latest, base + _RULES + 4 * marks.index(mark)
+            return latest, base + RULES + 4 * marks.index(mark)
         way = marks.index(0) if 0 in marks else self._make_room(base)
-        at = base + _RULES + 4 * way
+        at = base + RULES + 4 * way
         for word, value in enumerate(_NEVER):
             words[at + word] = value
         words[base + way] = mark
@@ -355,14 +354,14 @@ class PurgeTable:
         """Fold a bucket's oldest rule into its floor, one that the log holds if there is any."""
 
         def age(way: int) -> tuple[bool, int]:
-            epoch = self._epoch(base + _RULES + 4 * way)
+            epoch = self._epoch(base + RULES + 4 * way)
             return UNSETTLED in (epoch[1], epoch[3]), max(epoch[0], epoch[2])
 
-        oldest = min(range(_WAYS), key=age)
-        folded = self._epoch(base + _RULES + 4 * oldest)
-        floor = _later(folded, self._epoch(base + _FLOOR))
+        oldest = min(range(WAYS), key=age)
+        folded = self._epoch(base + RULES + 4 * oldest)
+        floor = _later(folded, self._epoch(base + FLOOR))
         for word, value in enumerate(floor):
-            self._words[base + _FLOOR + word] = value
+            self._words[base + FLOOR + word] = value
         self._words[base + oldest] = 0
         return oldest
 
@@ -375,30 +374,3 @@ def _check(fd: int, path: Path) -> None:
 
 def _later(one: Epoch, other: Epoch) -> Epoch:
     return max(one[0], other[0]), max(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
-
-
-@lru_cache(maxsize=2048)  # about 1 KiB each
-def _places(key: bytes, tags: tuple[bytes, ...], lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """Where the rules are that may name a response; `lengths` are those of the prefixes in use."""
-    rest = without_scheme(key).partition(PIECE)[0]
-    authority = authority_of(rest)
-    host = host_of(authority)
-    places = [_place(PurgeKind.URL, rest), _place(PurgeKind.HOST, host)]
-    if host != authority:
-        places.append(_place(PurgeKind.HOST, authority))
-    places += [_place(PurgeKind.TAG, tag) for tag in tags]
-    size = len(rest)
-    places += [_place(PurgeKind.PREFIX, rest[:length]) for length in lengths if length <= size]
-    return tuple(places)
-
-
-def _place(kind: PurgeKind, value: bytes) -> tuple[int, int]:
-    """Where the latest rule of a rule's bucket is told, and the mark it has in the bucket."""
-    digest = hashlib.blake2b(value, digest_size=16, person=kind.encode()).digest()
-    bucket = int.from_bytes(digest[:8], "little") % BUCKETS
-    return _HEADER + 2 * bucket, int.from_bytes(digest[8:], "little") | 1
-
-
-def _base_of(latest: int) -> int:
-    """The first word of the bucket whose latest rule is told there."""
-    return _FIRST_BUCKET + (latest - _HEADER) // 2 * _BUCKET

@@ -30,23 +30,20 @@ from edgeproxy.edge.purge_scan import PurgeScan
 from edgeproxy.edge.revalidations import Revalidations
 from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.tunnel import Tunnels
-from edgeproxy.errors import EdgeProxyError
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.fleet.rules import PurgeRule
 from edgeproxy.server.doors import Doors
 from edgeproxy.server.exchange import Exchange
-from edgeproxy.server.gauges import Gauges, RedisTimes
+from edgeproxy.server.gauges import Gauges
 from edgeproxy.server.heap import Heap
 from edgeproxy.server.hit_log import HitLog
 from edgeproxy.server.limits import client_limits
 from edgeproxy.server.listening import Listening
 from edgeproxy.server.plans import Prepared, Upstreams, make_plan
 from edgeproxy.server.refusals import Refusals
-from edgeproxy.store.layers import Layers, layers
-from edgeproxy.store.memory import MemoryTier, Node
-from edgeproxy.store.node_popular import Popular
+from edgeproxy.server.tiers import Tiers
+from edgeproxy.store.memory import Node
 from edgeproxy.store.node_tier import NodeTier
-from edgeproxy.store.redis_tier import RedisTier
 from edgeproxy.telemetry.access_log import AccessLog
 from edgeproxy.telemetry.counters import Counters
 from edgeproxy.telemetry.origins import OriginCounts
@@ -101,18 +98,22 @@ class DataPlane:
         self._counters = counters
         self._generation = 1
         # tiers
-        self._memory_shared = memory_shared
-        budget = self._budget(config)
-        self._memory = MemoryTier(budget, self._evicted)
-        self._redis = _redis_tier(config, counters)
-        self._node_tier = node_tier
-        self._popular = None if node_tier is None else Popular(self._memory, node_tier)
+        self._tiers = tiers = Tiers(
+            config,
+            workers=workers,
+            counters=counters,
+            node=node_tier,
+            shared=memory_shared,
+            evicted=self._evicted,
+        )
+        self._memory = tiers.memory
+        budget = tiers.budget(config)
         # edge
         self._ledger = Ledger(counters, access_log, clock)
         self._upstreams = Upstreams(OriginCounts(counters), workers, clock)
         self._plan = make_plan(config, node, self._upstreams.prepare(config))
         self._upstreams.switch(self._plan.upstreams)
-        self._lookup = Lookup(self._memory, self._layers(), purges, self._ledger, clock)
+        self._lookup = Lookup(self._memory, tiers.layers, purges, self._ledger, clock)
         compression = Compression(self._lookup, purges, clock, self._ledger)
         self._fetcher = Fetcher(
             lookup=self._lookup,
@@ -191,8 +192,7 @@ class DataPlane:
 
     async def start(self, sockets: Sockets) -> None:
         """Begin to serve on these listening sockets."""
-        if self._redis is not None:
-            await self._redis.start()
+        await self._tiers.start()
         await self._upstreams.start()
         self._tick()
         await self._doors.open(sockets)
@@ -233,10 +233,7 @@ class DataPlane:
         await self._fetcher.close()
         await self._doors.closed()
         await self._upstreams.close()
-        if self._redis is not None:
-            await self._redis.close()
-        if self._node_tier is not None:
-            await self._node_tier.close()
+        await self._tiers.close()
         if self._ticker is not None:
             self._ticker.cancel()
         self._sweep.close()
@@ -282,17 +279,15 @@ class DataPlane:
             self._fold()
 
     def _fold(self) -> None:
-        if self._node_tier is not None and self._popular is not None:
-            self._popular.step()
-            self._node_tier.tell_used()
+        self._tiers.tell()
         for path in self._paths.values():
             path.fold()
         self._heap.follow(self._memory.evictions)
         self._gauges.set(
             downstream=self._open_now() + len(self._tunnels),
             upstream=self._upstreams.connections,
-            redis=self._redis,
-            node=self._node_tier,
+            redis=self._tiers.redis,
+            node=self._tiers.node,
         )
 
     # --- reload
@@ -300,9 +295,7 @@ class DataPlane:
     def prepare(self, config: Config) -> Prepared:
         """Build what the new configuration needs; changes nothing. Raises EdgeProxyError."""
         upstreams = self._upstreams.prepare(config)
-        redis = self._redis
-        if config.cache.redis != self._config.cache.redis:
-            redis = _redis_tier(config, self._counters)
+        redis = self._tiers.redis_of(config)
         return Prepared(config, make_plan(config, self._node, upstreams), redis)
 
     def switch(self, prepared: Prepared) -> None:
@@ -311,21 +304,12 @@ class DataPlane:
         self._config = config
         self._plan = self._cycle.plan = prepared.plan
         self._upstreams.switch(prepared.plan.upstreams)
-        if prepared.redis is not self._redis:
-            self._upstreams.later(_replace_redis(self._redis, prepared.redis))
-            self._redis = prepared.redis
-            self._lookup.shared = self._layers()
-        self._memory.resize(self._budget(config))
+        left = self._tiers.switch(config, prepared.redis)
+        if left is not None:
+            self._upstreams.later(left)
+            self._lookup.shared = self._tiers.layers
         self._generation += 1
         self._follow()
-
-    def _layers(self) -> Layers | None:
-        return layers(("node", self._node_tier), ("redis", self._redis))
-
-    def _budget(self, config: Config) -> int:
-        """This worker's part of the node's memory, without what all workers share."""
-        whole = config.cache.memory.max_size
-        return max(whole - self._memory_shared, whole // 2) // self._workers
 
     def _follow(self) -> None:
         limits = client_limits(self._config, self._workers)
@@ -356,9 +340,10 @@ class DataPlane:
     async def weigh(self, rules: Sequence[PurgeRule], keys: list[bytes]) -> list[Any]:
         """What rules would take here, a `Sample`; of URLs, whose cache keys are given, from Redis too."""
         sample = await self._scan.weigh(rules)
-        if self._redis is not None:
+        redis = self._tiers.redis
+        if redis is not None:
             for key in keys:
-                self._scan.weigh_variants(sample, key, await self._redis.variants(key))
+                self._scan.weigh_variants(sample, key, await redis.variants(key))
         return sample.dump()
 
     async def popularity(
@@ -395,34 +380,10 @@ class DataPlane:
                 "responses": self._memory.responses,
                 "evictions": self._memory.evictions,
             },
-            "node_tier": None if self._node_tier is None else repr(self._node_tier),
-            "redis": None if self._redis is None else repr(self._redis),
+            "node_tier": None if self._tiers.node is None else repr(self._tiers.node),
+            "redis": None if self._tiers.redis is None else repr(self._tiers.redis),
             "upstreams": self._upstreams.snapshot(),
         }
-
-
-def _redis_tier(config: Config, counters: Counters) -> RedisTier | None:
-    settings = config.cache.redis
-    if settings is None:
-        return None
-    try:
-        return RedisTier(
-            settings.url,
-            timeout=settings.timeout,
-            key_prefix=settings.key_prefix,
-            max_size=settings.max_object_size,
-            compress_above=settings.compress_above,
-            observe=RedisTimes(counters).observe,
-        )
-    except ValueError as error:  # files that the URL names
-        raise EdgeProxyError(f"cache.redis.url: {error}") from error
-
-
-async def _replace_redis(old: RedisTier | None, new: RedisTier | None) -> None:
-    if new is not None:
-        await new.start()
-    if old is not None:
-        await old.close()
 
 
 def _networks(config: Config) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

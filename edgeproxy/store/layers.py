@@ -29,6 +29,10 @@ class Layers:
                 return stored
         return None
 
+    def lacks(self, key: bytes) -> bool:
+        """Whether there surely is nothing of that key, as far as can be told without waiting."""
+        return self.node is not None and len(self.tiers) == 1 and not self.node.holds(key)
+
     def put(self, stored: StoredResponse, ttl: float) -> None:
         """Store in all."""
         for _, tier in self.tiers:

@@ -190,6 +190,10 @@ class NodeTier:
             return None
         return None if stored is None else self._used_now(name, stored)
 
+    def holds(self, key: bytes) -> bool:
+        """Whether anything of that key may be there."""
+        return self._file is None or bool(self._variants(name_of(key)))
+
     def put(self, stored: StoredResponse, ttl: float) -> None:
         """Have a response written and kept for `ttl` seconds; never waits, never raises."""
         if self._file is None or ttl <= 0:

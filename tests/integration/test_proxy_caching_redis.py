@@ -18,7 +18,7 @@ def shared(server: RedisServer, cache: str = "", timeout: str = "2s") -> str:
 
 async def written(proxy: Proxy) -> None:
     """Wait until what was put is in Redis."""
-    redis = proxy.plane._redis
+    redis = proxy.plane._tiers.redis
     assert redis is not None
     await redis.wait_available()
     await redis.flush()
@@ -84,7 +84,7 @@ async def test_what_redis_has_by_an_older_key_was_answered_to_everybody(redis_se
     async with origin(shop) as raw:
         text = shared(redis_server, "key: {headers: [X-Tenant]}")
         async with plane(text, StandingClock(), o=raw.url) as proxy:
-            await proxy.plane._redis.wait_available()  # type: ignore[union-attr]
+            await proxy.plane._tiers.redis.wait_available()  # type: ignore[union-attr]
             proxy.purges.verdict = lambda *_: Verdict.LIVE  # type: ignore[method-assign]
             assert b"hit" not in (await proxy.get("/a", {"X-Tenant": "t2"})).cache_status
 
@@ -93,7 +93,7 @@ async def test_what_another_request_fetched_meanwhile_was_fetched_again(redis_se
     """Asking Redis takes a moment, in which a fetch by another request may begin and end."""
     shop = Shop(FRESH)
     async with origin(shop) as raw, plane(shared(redis_server), o=raw.url) as proxy:
-        redis = proxy.plane._redis
+        redis = proxy.plane._tiers.redis
         assert redis is not None
         await redis.wait_available()
         real, reached, go = redis.get, asyncio.Event(), asyncio.Event()
@@ -117,7 +117,7 @@ async def test_what_another_request_fetched_meanwhile_was_fetched_again(redis_se
 async def test_what_redis_had_replaced_what_was_fetched_meanwhile(redis_server: RedisServer) -> None:
     shop = Shop("Cache-Control: max-age=60", body=b"old")
     async with origin(shop) as raw, plane(shared(redis_server), StandingClock(), o=raw.url) as proxy:
-        redis = proxy.plane._redis
+        redis = proxy.plane._tiers.redis
         assert redis is not None
         await proxy.get("/a")
         await written(proxy)

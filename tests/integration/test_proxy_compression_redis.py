@@ -25,7 +25,7 @@ async def get(proxy: Proxy, accept: str, **fields: str) -> Answer:
 async def written(proxy: Proxy) -> None:
     """Wait until nothing is to be compressed, and what was put is in Redis."""
     await until(lambda: not len(proxy.plane._fetcher.compression))
-    redis = proxy.plane._redis
+    redis = proxy.plane._tiers.redis
     assert redis is not None
     await redis.wait_available()
     await redis.flush()

@@ -118,7 +118,7 @@ async def test_redis_comes_goes_and_moves_by_reload(redis_server: RedisServer) -
     with_redis = caching(tiers=f'redis: {{url: "{redis_server.url}", timeout: 2s}}')
     async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
         reload(proxy, with_redis, raw.url)
-        first = proxy.plane._redis
+        first = proxy.plane._tiers.redis
         assert first is not None
         await until(lambda: first._keeper is not None)
         await first.wait_available()
@@ -127,7 +127,7 @@ async def test_redis_comes_goes_and_moves_by_reload(redis_server: RedisServer) -
         proxy.plane._memory.clear()
         assert b"hit" in (await proxy.get("/a")).cache_status
         reload(proxy, with_redis.replace("2s", "1s"), raw.url)
-        second = proxy.plane._redis
+        second = proxy.plane._tiers.redis
         assert second is not None
         assert second is not first
         await until(lambda: second._keeper is not None)

@@ -27,8 +27,8 @@ def shared(url: str) -> str:
 
 
 def tier_of(proxy: Proxy) -> RedisTier:
-    assert proxy.plane._redis is not None
-    return proxy.plane._redis
+    assert proxy.plane._tiers.redis is not None
+    return proxy.plane._tiers.redis
 
 
 async def eventually(condition: Callable[[], Awaitable[object]]) -> None:

@@ -58,4 +58,5 @@ class Express(Lane):
         head, trip.note.request_id = plan.outgoing.plain_head(path, host, lines, target, client)
         upstream.begun(trip.under_way, head)
         self.trips.add(trip)
+        self.taken += 1
         return trip

@@ -42,9 +42,10 @@ class Lane:
         self.clock = clock
         self.run = run
         self.trips: set[Trip] = set()
+        self.taken = 0
+        self.handed_on = 0
         self.closed = False
         self._statuses: dict[tuple[Fwd, int, bool], bytes] = {}
-        self._name = b""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {len(self)} under way>"

@@ -327,6 +327,7 @@ class Trip:
             moment=self._moment,
         )
         self._over()
+        lane.handed_on += 1
         under_way = self.under_way
         under_way.sink = fill
         under_way.connection.reader.hand_to(fill)

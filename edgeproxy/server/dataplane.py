@@ -370,6 +370,7 @@ class DataPlane:
         return {
             "connections": {"downstream": self._open_now(), "upstream": self._upstreams.connections},
             "requests": self.requests,
+            "express": {"taken": self._express.taken, "handed_on": self._express.handed_on},
             "fills": len(self._fetcher.fills),
             "tunnels": len(self._tunnels),
             "revalidations": len(self._revalidations),

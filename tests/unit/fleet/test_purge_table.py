@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeproxy.caching.stored import Stamp
-from edgeproxy.fleet import purge_table as module
+from edgeproxy.fleet import purge_places as module
 from edgeproxy.fleet.purge_table import UNSETTLED, PurgeTable, Verdict
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
 
@@ -19,7 +19,7 @@ def table():
     made = PurgeTable.create()
     yield made
     made.close()
-    module._places.cache_clear()  # tests change the number of buckets
+    module.places.cache_clear()  # tests change the number of buckets
 
 
 def url(rest: bytes = REST, soft: bool = False) -> PurgeRule:
@@ -192,7 +192,7 @@ def test_positions_of_one_log_mean_nothing_in_another_but_unsettled_rules_stay_s
 
 
 def test_a_full_bucket_forgets_names_but_purges_no_less(table, monkeypatch):
-    module._places.cache_clear()
+    module.places.cache_clear()
     monkeypatch.setattr(module, "BUCKETS", 1)
     table.follow(LOG, 1, 1)
     rules = [url(b"h/%d" % n) for n in range(20)]
@@ -207,7 +207,7 @@ def test_a_full_bucket_forgets_names_but_purges_no_less(table, monkeypatch):
 
 
 def test_a_full_bucket_keeps_the_rules_that_the_log_does_not_hold_yet(table, monkeypatch):
-    module._places.cache_clear()
+    module.places.cache_clear()
     monkeypatch.setattr(module, "BUCKETS", 1)
     table.follow(LOG, 1, 1)
     table.apply(url(b"h/unsettled"))
@@ -215,7 +215,7 @@ def test_a_full_bucket_keeps_the_rules_that_the_log_does_not_hold_yet(table, mon
         table.apply(url(b"h/%d" % position), position)
     assert table.verdict(b"http://h/new", (), elsewhere(29)) is Verdict.LIVE
     assert table.verdict(b"http://h/unsettled", (), elsewhere(29)) is Verdict.DEAD
-    assert UNSETTLED not in table._epoch(module._FIRST_BUCKET + module._FLOOR)
+    assert UNSETTLED not in table._epoch(module.FIRST_BUCKET + module.FLOOR)
 
 
 def test_a_prefix_longer_than_any_target_is_refused():

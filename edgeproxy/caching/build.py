@@ -38,7 +38,7 @@ def make_stored(
         status=response_head.status,
         reason=response_head.reason,
         fields=stored_fields(response_head.fields, policy, response_time),
-        body=tuple(segment for segment in segments if segment),
+        body=segments if all(segments) else tuple(segment for segment in segments if segment),
         size=sum(map(len, segments)),
         request_time=request_time,
         response_time=response_time,

@@ -39,7 +39,8 @@ class Directives:
 
     def bare(self, name: bytes) -> bool:
         """Whether it stands at least once without naming fields, and so for the whole response."""
-        return any(not argument for argument in self.arguments.get(name, ()))
+        found = self.arguments.get(name)
+        return found is not None and not all(found)
 
     def named_fields(self, name: bytes) -> frozenset[bytes]:
         """The lower-case field names in the argument of `no-cache` or `private` (RFC 9111 §5.2.2.4)."""

@@ -173,9 +173,10 @@ def by_use(
     # A stored 5xx is neither validated nor served stale.
     error = response.status >= 500
     can_validate = not error and (b"etag" in fields or b"last-modified" in fields)
-    may_be_stale = not error and any(directives.delta(window) for window in _WINDOWS)
-    if not can_validate and (directives.bare(b"no-cache") or (lifetime.seconds <= 0 and not may_be_stale)):
-        return Reason.NOTHING_TO_REUSE
+    if not can_validate:
+        may_be_stale = not error and any(directives.delta(window) for window in _WINDOWS)
+        if directives.bare(b"no-cache") or (lifetime.seconds <= 0 and not may_be_stale):
+            return Reason.NOTHING_TO_REUSE
     media_type = (fields.get(b"content-type") or b"").partition(b";")[0].strip().lower()
     if media_type == b"text/event-stream":
         return Reason.EVENT_STREAM

@@ -24,7 +24,7 @@ class Express(Lane):
         missed = fast.missed
         if missed is None or self.closed:
             return None
-        target, route, key = missed
+        plain, route, key = missed
         if not route.plain:
             return None
         fetcher = self.fetcher
@@ -38,7 +38,7 @@ class Express(Lane):
                 collapse = (key, None)
                 if fetcher.collapse.find(collapse) is not None:
                     return None
-        plan = self.cycle.plan
+        plan, target = self.cycle.plan, plain.target
         lines = plan.outgoing.plain_lines(data)
         if lines is None:
             return None
@@ -50,7 +50,7 @@ class Express(Lane):
             self.ledger.looked_up("memory", False)
         elif route.policy.enabled:
             lookup.missed()
-        trip = Trip(self, connection, client, data, target, route, key, plan, upstream, origin_connection)
+        trip = Trip(self, connection, client, data, plain, route, key, plan, upstream, origin_connection)
         if collapse is not None:
             fetcher.collapse.lead(collapse, trip)
         host = origin_connection.host(target.authority)

@@ -28,7 +28,6 @@ from edgeproxy.wire.heads import RequestHead, ResponseHead
 from edgeproxy.wire.limits import HeadLimits
 from edgeproxy.wire.request_head import parse_request_head
 from edgeproxy.wire.serialise import response_head_bytes
-from edgeproxy.wire.target import Target
 
 NO_FIELDS = Fields()
 JOIN_BELOW = 16 * 1024
@@ -84,8 +83,8 @@ class Trip:
         "_lane",
         "_moment",
         "_parsed",
+        "_plain",
         "_plan",
-        "_target",
         "_upstream",
         "close_after",
         "collapse_key",
@@ -109,7 +108,7 @@ class Trip:
         connection: ExpressClient,
         client: Client,
         data: bytes,
-        target: Target,
+        plain: RequestHead,
         route: Route,
         key: bytes,
         plan: Plan,
@@ -121,7 +120,7 @@ class Trip:
         self._connection = connection
         self._client = client
         self._data = data
-        self._target = target
+        self._plain = plain
         self._parsed: RequestHead | None = None
         self.route = route
         self.key = key
@@ -158,7 +157,7 @@ class Trip:
         self.on_gone: Callable[[], None] = nothing
 
     def __repr__(self) -> str:
-        return f"<Trip {self._target.uri!r} {'handed on' if self.fill else self.status or '-'}>"
+        return f"<Trip {self._plain.target.uri!r} {'handed on' if self.fill else self.status or '-'}>"
 
     @property
     def client(self) -> Client:
@@ -169,7 +168,7 @@ class Trip:
     def head(self) -> RequestHead:
         """The request's head, read whole when somebody wants it."""
         if self._parsed is None:
-            self._parsed = parse_request_head(self._data, self._target.scheme, HeadLimits())
+            self._parsed = parse_request_head(self._data, self._plain.target.scheme, HeadLimits())
         return self._parsed
 
     # --- from the origin (ResponseSink)
@@ -190,17 +189,13 @@ class Trip:
                 self._decision = Relay(refused)
             else:
                 now = self._lane.clock.wall()
-                decision = decide.on_response(self._plain(), head, None, policy, now)
+                decision = decide.on_response(self._plain, head, None, policy, now)
                 if not isinstance(decision, Relay | Store):
                     self.hand_on().on_head(head, origin)
                     return
                 self._decision = decision
         self._head = head
         self.note.origin = origin.key
-
-    def _plain(self) -> RequestHead:
-        """As much of the request's head as caching looks at where no field of it selects the response."""
-        return RequestHead(b"GET", self._target, 1, NO_FIELDS)
 
     def on_data(self, data: bytes) -> None:
         """The body: all of it, or a piece for the other way."""
@@ -278,7 +273,7 @@ class Trip:
         spent = lane.clock.monotonic() - moment.started
         key = self.route.policy.key
         selects = key.headers or key.cookies or b"vary" in head.fields.index
-        request = end_to_end(self.head) if selects else self._plain()
+        request = end_to_end(self.head) if selects else self._plain
         lane.fetcher.keep(self._job(request), head, decision, body, moment.stamp, now, spent)
 
     def _refused(self, head: ResponseHead, decision: Relay) -> None:
@@ -288,7 +283,7 @@ class Trip:
             fetcher.collapse.vain.remember(self.key, clock.monotonic())
         now = clock.wall()
         if not fetcher.unstored.noted(self.key, reason, now):
-            fetcher.unstored.note(self._job(self._plain()), head, reason, now)
+            fetcher.unstored.note(self._job(self._plain), head, reason, now)
 
     # --- what is not plain
 

@@ -29,7 +29,7 @@ from edgeproxy.wire.limits import HeadLimits
 from edgeproxy.wire.request_head import parse_request_head
 from edgeproxy.wire.serialise import response_head_bytes
 
-NO_FIELDS = Fields()
+_ANY = HeadLimits(1 << 30, 1 << 30, 1 << 30)  # they were kept when it was recognised
 JOIN_BELOW = 16 * 1024
 """Bytes up to which head and body are joined for one write."""
 _NOT_CACHED = Relay(Reason.DISABLED)
@@ -168,7 +168,7 @@ class Trip:
     def head(self) -> RequestHead:
         """The request's head, read whole when somebody wants it."""
         if self._parsed is None:
-            self._parsed = parse_request_head(self._data, self._plain.target.scheme, HeadLimits())
+            self._parsed = parse_request_head(self._data, self._plain.target.scheme, _ANY)
         return self._parsed
 
     # --- from the origin (ResponseSink)

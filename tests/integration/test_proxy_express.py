@@ -1,12 +1,16 @@
 """The express lane: plain requests past the cycle, with the same answers as through it."""
 
 import asyncio
+import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import FrameType
 
 import pytest
 
+import edgeproxy
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
 from edgeproxy.telemetry.access_log import AccessLog
 from tests.integration.raw_origins import Talk, origin, until
@@ -24,6 +28,7 @@ from tests.plane import PLAIN, UNCACHED, Proxy, plane, read_request, request
 
 DATE = "Date: Mon, 24 Nov 2025 16:00:00 GMT"
 FRESH = (DATE, "Cache-Control: max-age=60")
+OURS = os.path.dirname(edgeproxy.__file__)
 _DRAWN = re.compile(rb"(X-Request-Id|traceparent): [^\r]*")
 
 
@@ -353,3 +358,30 @@ async def test_routes_that_change_something_on_the_way_are_not_for_it(cache: str
     async with warm(Shop(*FRESH), caching(cache, route)) as proxy:
         assert (await proxy.get("/a")).status == 200
         assert express(proxy) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "most"),
+    [((DATE, "Cache-Control: no-store"), 110), (FRESH, 205)],
+    ids=["passes", "stored"],
+)
+async def test_the_work_of_one_request_stays_within_its_bounds(lines: tuple[str, ...], most: int) -> None:
+    """Python calls of this package, which do not depend on the machine: raise a bound only with a reason."""
+    calls = 0
+
+    def count_calls(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_code.co_filename.startswith(OURS)
+
+    async with warm(Shop(*lines)) as proxy, proxy.client() as client:
+        for number in range(10):
+            await client.ask(request(f"/a{number}"))
+        before = express(proxy)
+        sys.setprofile(count_calls)
+        try:
+            for number in range(20):
+                await client.ask(request(f"/b{number}"))
+        finally:
+            sys.setprofile(None)
+        assert express(proxy) == (before[0] + 20, before[1])
+    assert calls / 20 <= most

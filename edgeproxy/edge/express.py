@@ -39,7 +39,7 @@ class Express(Lane):
                 if fetcher.collapse.find(collapse) is not None:
                     return None
         plan, target = self.cycle.plan, plain.target
-        lines = plan.outgoing.plain_lines(data)
+        lines = plan.outgoing.plain_lines(data, client)
         if lines is None:
             return None
         upstream = plan.upstreams[route.upstream or ""]

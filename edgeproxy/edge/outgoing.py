@@ -44,6 +44,12 @@ _NEEDS_A_LOOK = re.compile(
     re.IGNORECASE,
 )
 _GONE = re.compile(rb"\r\n(?:host|connection):[^\r]*+", re.IGNORECASE)
+# The same for peers that may speak for others.
+_NEEDS_A_LOOK_TRUSTED = re.compile(rb"\r\n(?:trace(?:parent|state)|cdn-loop):", re.IGNORECASE)
+_GONE_TRUSTED = re.compile(
+    rb"\r\n(?:host|connection|x-forwarded-(?:for|proto|host)|forwarded):[^\r]*+", re.IGNORECASE
+)
+_REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*+([^\r]*+)", re.IGNORECASE)
 _PLAIN_NODE = re.compile(rb"[0-9.]+")
 
 
@@ -72,7 +78,7 @@ class Outgoing:
         self._forwarded = forwarded
         self._plain = (
             b"GET %%s HTTP/1.1\r\nHost: %%s%%s\r\nVia: %s\r\nCDN-Loop: %s\r\nX-Forwarded-For: %%s\r\n"
-            b"X-Forwarded-Proto: %%s\r\nX-Forwarded-Host: %%s\r\nX-Request-Id: %%s\r\n"
+            b"X-Forwarded-Proto: %%s\r\nX-Forwarded-Host: %%s%%s\r\n"
             b"traceparent: 00-%%s-%%s-01\r\n\r\n"
         ) % (self._via[1], self._node)
         self._capability = name.encode() + b'="Surrogate/1.0"'
@@ -139,15 +145,18 @@ class Outgoing:
             hash_key=target.authority + target.origin_form,
         )
 
-    def plain_lines(self, data: bytes) -> bytes | None:
+    def plain_lines(self, data: bytes, client: Client) -> bytes | None:
         """The field lines of a plain head as they go on, each with the CRLF before it; without Host.
 
         None where fields need more than to be passed on: those that are edited here, and those that read
         like one. `data` is what `wire.fast_head` calls plain.
         """
-        if self._forwarded or _NEEDS_A_LOOK.search(data):
+        if self._forwarded:
             return None
-        return _GONE.sub(b"", data[data.find(b"\r\n") : -4])
+        lines = data[data.find(b"\r\n") : -4]
+        if client.trusted:
+            return None if _NEEDS_A_LOOK_TRUSTED.search(lines) else _GONE_TRUSTED.sub(b"", lines)
+        return None if _NEEDS_A_LOOK.search(lines) else _GONE.sub(b"", lines)
 
     def plain_head(
         self, path: bytes, host: bytes, lines: bytes, target: Target, client: Client
@@ -155,14 +164,22 @@ class Outgoing:
         """The head of a GET with these lines, as `request` would make it, and its X-Request-Id."""
         drawn = b"%080x" % (random.getrandbits(320) | 1)
         request_id = drawn[:32]
+        chain, asked_for, id_line = client.address, target.authority, b"\r\nX-Request-Id: " + request_id
+        if client.trusted:
+            asked_for = client.forwarded_host or asked_for
+            if client.forwarded_for is not None:
+                chain = client.forwarded_for + b", " + chain
+            given = _REQUEST_ID.search(lines)
+            if given is not None:
+                request_id, id_line = given[1], b""
         head = self._plain % (
             path,
             host,
             lines,
-            client.address,
+            chain,
             client.scheme,
-            target.authority,
-            request_id,
+            asked_for,
+            id_line,
             drawn[32:64],
             drawn[64:],
         )

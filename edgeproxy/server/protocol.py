@@ -211,12 +211,11 @@ class ClientConnection(asyncio.Protocol):
                 self._note_hit(data)
             return
         client = self._client_of(data)
-        if not client.trusted:
-            trip = listening.take(self, client, data, self._fast)
-            if trip is not None:
-                self.phase = Phase.EXCHANGE
-                self.exchange = trip
-                return
+        trip = listening.take(self, client, data, self._fast)
+        if trip is not None:
+            self.phase = Phase.EXCHANGE
+            self.exchange = trip
+            return
         head = parse_request_head(data, client.scheme, listening.limits.head)
         exchange = begin_exchange(self, head, client, listening.loop, listening.clock())
         self.phase = Phase.EXCHANGE

@@ -29,7 +29,7 @@ from tests.plane import PLAIN, UNCACHED, Proxy, plane, read_request, request
 DATE = "Date: Mon, 24 Nov 2025 16:00:00 GMT"
 FRESH = (DATE, "Cache-Control: max-age=60")
 OURS = os.path.dirname(edgeproxy.__file__)
-_DRAWN = re.compile(rb"(X-Request-Id|traceparent): [^\r]*")
+_DRAWN = re.compile(rb"(X-Request-Id|traceparent): (?:00-)?[0-9a-f]{32}[^\r]*")
 
 
 @asynccontextmanager
@@ -114,8 +114,11 @@ REQUESTS = (
 SHOWN = PLAIN.replace('0"}', '0", cache_status: {key: true, detail: true}}')
 
 
-async def both_ways(shop: Shop, text: str, asked: bytes) -> list[tuple[object, ...]]:
-    """What client and origin see the first and the second time, and what is counted: with and without."""
+async def both_ways(shop: Shop, text: str, asked: bytes, taken: bool = True) -> list[tuple[object, ...]]:
+    """What client and origin see the first and the second time, and what is counted: without and with.
+
+    `taken`: whether it is for the express lane at all.
+    """
     seen = []
     for closed in (True, False):
         shop.heads.clear()
@@ -133,12 +136,7 @@ async def both_ways(shop: Shop, text: str, asked: bytes) -> list[tuple[object, .
                 count(proxy, "edgeproxy_tier_requests_total", "memory", result) for result in ("hit", "miss")
             ]
             seen.append((answers, heads, requests(proxy), tiers))
-            assert (
-                bool(express(proxy)[0]) is not closed
-                or b"_" in asked
-                or b"Forwarded" in asked
-                or b"CDN" in asked
-            )
+            assert bool(express(proxy)[0]) is (taken and not closed)
     return seen
 
 
@@ -154,7 +152,28 @@ async def test_answers_are_those_of_the_way_that_knows_everything(name: str, tex
 @pytest.mark.parametrize("asked", REQUESTS)
 @pytest.mark.parametrize("text", [PLAIN, UNCACHED], ids=["cached", "uncached"])
 async def test_origins_see_the_same_request(asked: str, text: str) -> None:
-    slow, fast = await both_ways(Shop(DATE, "Cache-Control: private"), text, asked.encode())
+    taken = asked in REQUESTS[:2]
+    slow, fast = await both_ways(Shop(DATE, "Cache-Control: private"), text, asked.encode(), taken)
+    assert fast == slow
+
+
+TRUSTED = PLAIN.replace('0"}', '0", trusted_proxies: ["127.0.0.0/8"]}')
+
+
+@pytest.mark.parametrize(
+    ("fields", "taken"),
+    [
+        ("", True),
+        ("X-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nX-Forwarded-Proto: https\r\n", True),
+        ("X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\nX-Forwarded-Host: a.test\r\n", True),
+        ("x-request-id:  abc\r\nForwarded: for=x\r\nX-Real-IP: 1.2.3.4\r\nX_A: b\r\n", True),
+        (f"traceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n", False),
+        ("CDN-Loop: other\r\n", False),
+    ],
+)
+async def test_origins_see_the_same_of_whom_a_trusted_peer_speaks_for(fields: str, taken: bool) -> None:
+    asked = f"GET /a HTTP/1.1\r\nHost: shop.test\r\n{fields}Accept: x\r\n\r\n".encode()
+    slow, fast = await both_ways(Shop(DATE, "Cache-Control: private"), TRUSTED, asked, taken)
     assert fast == slow
 
 

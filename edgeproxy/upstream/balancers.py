@@ -33,7 +33,7 @@ class RoundRobin:
     __slots__ = ()
 
     def pick(self, origins: Sequence[Origin], hash_key: bytes) -> Origin:
-        total = 0
+        total = 0.0
         best = origins[0]
         most = None
         for origin in origins:

@@ -17,6 +17,7 @@ from edgeproxy.upstream.connection import Connection
 from edgeproxy.upstream.dns import Resolver, SystemResolver, Watch, literal
 from edgeproxy.upstream.exchange import OriginExchange
 from edgeproxy.upstream.origin import Address, Origin, Steer, unix_address
+from edgeproxy.upstream.outliers import Outliers
 from edgeproxy.upstream.ports import PLAIN_GET, OriginRequest, ResponseSink
 from edgeproxy.upstream.recorder import Recorder
 from edgeproxy.upstream.retry import IDEMPOTENT, Again, may_retry
@@ -47,7 +48,18 @@ class Upstream:
         self.settings = settings
         self._recorder = recorder
         self._clock = clock
-        self._roster = Roster(origins, make_balancer(settings.balance, origins), settings.ejection)
+        balancer = make_balancer(settings.balance, origins, settings.hash_bound)
+        self._roster = Roster(
+            origins,
+            balancer,
+            settings.ejection,
+            slow_start=settings.slow_start,
+            panic_below=settings.panic_below,
+            heard=self._ejected,
+        )
+        outliers = Outliers(settings.ejection)
+        self._outliers = outliers if outliers.judges else None
+        self._panic = False
         self._supply = Supply(settings, self._roster, self, context, clock)
         self._budget = RetryBudget(settings.retries.budget)
         self._resolver = resolver
@@ -102,7 +114,9 @@ class Upstream:
         """
         self._budget.requests += 1
         now = self._clock()
-        endpoint = self._roster.choose(request.hash_key, now, risk=request.method in IDEMPOTENT)
+        endpoint = None if request.prefer is None else self._roster.preferred(request.prefer, now)
+        if endpoint is None:
+            endpoint = self._roster.choose(request.hash_key, now, risk=request.method in IDEMPOTENT)
         connection = None if endpoint is None else self._supply.reuse(endpoint, request, now)
         if connection is None:
             tries = Tries(self.settings.retries.attempts, endpoint)
@@ -219,6 +233,12 @@ class Upstream:
     def answered(self, exchange: OriginExchange) -> None:
         endpoint = exchange.connection.endpoint
         status = exchange.status
+        if self._outliers is not None:
+            seen = self._outliers.of(endpoint)
+            if status in GATEWAY_ERRORS:
+                seen.failed()
+            else:
+                seen.answered(self._clock() - exchange.started)
         if status in GATEWAY_ERRORS:
             self._roster.failed(endpoint, self._clock(), reached=True)
         elif endpoint.out_until:
@@ -244,6 +264,8 @@ class Upstream:
         if raced or not isinstance(error, UpstreamError):
             self._roster.abandoned(endpoint, now)
         else:
+            if self._outliers is not None:
+                self._outliers.of(endpoint).failed()
             self._roster.failed(endpoint, now, reached=not isinstance(error, FirstByteTimeout))
         if not exchange.status and isinstance(error, UpstreamError):
             self._record(exchange.origin, error.proxy_error, exchange.started)
@@ -257,6 +279,9 @@ class Upstream:
 
     def _record(self, origin: Origin, code: int | str, started: float) -> None:
         self._recorder.origin_request(self.name, origin.key, code, self._clock() - started)
+
+    def _ejected(self, origin: Origin, why: str) -> None:
+        self._recorder.ejected(self.name, origin.key, why)
 
     # --- health and steering
 
@@ -286,7 +311,10 @@ class Upstream:
             {
                 "origin": origin.key,
                 "state": origin.state,
-                "weight": 0 if origin.reserve else origin.weight,
+                "weight": 0 if origin.reserve else origin.full_weight,
+                "share_of_weight": round(origin.weight / origin.full_weight, 3),
+                "priority": None if origin.reserve else origin.priority,
+                "panic": self._roster.panic,
                 "checked": origin.checked,
                 "active": origin.active,
                 "connections": origin.held,
@@ -344,6 +372,19 @@ class Upstream:
         if now - self._ticked >= 1.0:
             self._ticked = now
             self._budget.tick()
+            self._judge(now)
+
+    def _judge(self, now: float) -> None:
+        """What the roster does by time: slow starts, outliers, and telling of a panic."""
+        roster = self._roster
+        roster.tick(now)
+        if self._outliers is not None:
+            endpoints = [endpoint for origin in roster.origins for endpoint in origin.endpoints]
+            for endpoint, why in self._outliers.judge(endpoints, now):
+                roster.outlying(endpoint, now, why)
+        if roster.panic is not self._panic:
+            self._panic = roster.panic
+            self._recorder.panic(self.name, self._panic)
 
 
 def _sweep_interval(settings: UpstreamSettings) -> float:

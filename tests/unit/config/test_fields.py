@@ -134,7 +134,7 @@ def test_upstream_keys(text: str, message: str) -> None:
         ("'unix:/'", 'url: "unix:/" is no unix socket'),
         ("{url: 'http://a', weight: -1}", "weight: -1 is too small, write 0 or more"),
         ("{url: 'http://a', weigth: 1}", "weigth: unknown key, did you mean weight?"),
-        ("5", ": 5 stands where keys belong, write some of url, weight below it"),
+        ("5", ": 5 stands where keys belong, write some of url, weight, priority below it"),
     ],
 )
 def test_origins(origin: str, message: str) -> None:

@@ -153,7 +153,7 @@ def _takes(origin: Origin, chance: float, per_weight: float) -> bool:
     """Whether an origin takes one more request for a key of its own."""
     if chance * origin.full_weight >= origin.weight:
         return False  # it is in its slow start, and this key is not yet among its own
-    return origin.active < FEW or origin.active < math.ceil(per_weight * origin.weight)
+    return origin.active < FEW or origin.active < per_weight * origin.weight
 
 
 def _hash(data: bytes) -> int:

@@ -59,10 +59,10 @@ class LeastRequests:
         count = len(origins)
         start = self._turn % count
         best = origins[start]
-        least = (best.active + 1) / best.weight
+        least = (best.active + best.opening + 1) / best.weight
         for step in range(1, count):
             origin = origins[(start + step) % count]
-            load = (origin.active + 1) / origin.weight
+            load = (origin.active + origin.opening + 1) / origin.weight
             if load < least:
                 best, least = origin, load
         return best
@@ -79,7 +79,7 @@ class RandomTwo:
     def pick(self, origins: Sequence[Origin], hash_key: bytes) -> Origin:
         first = self._draw(origins, None)
         second = self._draw(origins, first)
-        if second.active / second.weight < first.active / first.weight:
+        if _load(second) / second.weight < _load(first) / first.weight:
             return second
         return first
 
@@ -139,7 +139,7 @@ class ConsistentHash:
         """Requests in flight that each unit of weight may have, this one counted."""
         if not self._bound:
             return math.inf
-        active = sum(origin.active for origin in origins) + 1
+        active = sum(_load(origin) for origin in origins) + 1
         return self._bound * active / sum(origin.weight for origin in origins)
 
     def _from(self, start: int) -> Iterator[Origin]:
@@ -153,7 +153,13 @@ def _takes(origin: Origin, chance: float, per_weight: float) -> bool:
     """Whether an origin takes one more request for a key of its own."""
     if chance * origin.full_weight >= origin.weight:
         return False  # it is in its slow start, and this key is not yet among its own
-    return origin.active < FEW or origin.active < per_weight * origin.weight
+    load = _load(origin)
+    return load < FEW or load < per_weight * origin.weight
+
+
+def _load(origin: Origin) -> int:
+    """Requests there, those that wait for their connection included: a burst must see itself."""
+    return origin.active + origin.opening
 
 
 def _hash(data: bytes) -> int:

@@ -102,8 +102,8 @@ class Origin:
     `key` names it in metrics and the admin API; `checked` is what active checks said last, None
     before the first; `reserve` (weight 0) is asked only when no other can be, and those of a higher
     `priority` only when none of a lower can; `usable` are the endpoints that may be chosen freely;
-    `weight` is below `full_weight` from `ramp_from` on, while it comes back slowly; `held` counts
-    all its connections, those being opened included.
+    `weight` is below `full_weight` from `ramp_from` on, while it comes back slowly; `active` counts
+    requests in flight, `opening` those whose connection is being opened, `held` all its connections.
     """
 
     __slots__ = (
@@ -115,6 +115,7 @@ class Origin:
         "held",
         "key",
         "location",
+        "opening",
         "priority",
         "ramp_from",
         "reserve",
@@ -140,6 +141,7 @@ class Origin:
         self.weight: float = self.full_weight
         self.ramp_from: float | None = None
         self.active = 0
+        self.opening = 0
         self.held = 0
         # turns, of the balancer and within the origin
         self.current: float = 0

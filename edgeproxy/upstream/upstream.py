@@ -59,7 +59,6 @@ class Upstream:
         )
         outliers = Outliers(settings.ejection)
         self._outliers = outliers if outliers.judges else None
-        self._panic = False
         self._supply = Supply(settings, self._roster, self, context, clock)
         self._budget = RetryBudget(settings.retries.budget)
         self._resolver = resolver
@@ -101,6 +100,7 @@ class Upstream:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks.clear()
+        self._recorder.panic(self.name, False)
         self._supply.close()
         await asyncio.sleep(0)  # lets the transports tell that they are gone
 
@@ -375,16 +375,14 @@ class Upstream:
             self._judge(now)
 
     def _judge(self, now: float) -> None:
-        """What the roster does by time: slow starts, outliers, and telling of a panic."""
+        """What is done by time: slow starts, outliers, and telling of a panic."""
         roster = self._roster
         roster.tick(now)
         if self._outliers is not None:
             endpoints = [endpoint for origin in roster.origins for endpoint in origin.endpoints]
             for endpoint, why in self._outliers.judge(endpoints, now):
                 roster.outlying(endpoint, now, why)
-        if roster.panic is not self._panic:
-            self._panic = roster.panic
-            self._recorder.panic(self.name, self._panic)
+        self._recorder.panic(self.name, roster.panic)
 
 
 def _sweep_interval(settings: UpstreamSettings) -> float:

@@ -122,6 +122,9 @@ class ConsistentHash:
     def pick(self, origins: Sequence[Origin], hash_key: bytes) -> Origin:
         place = _hash(hash_key)
         start = bisect.bisect(self._points, place)
+        first = self._owners[start % len(self._owners)]
+        if first.active + first.opening < FEW and first.weight == first.full_weight and first in origins:
+            return first  # nearly always
         chance = (place & 0xFFFF) / 0x10000  # of this key, for origins that take only some of theirs
         per_weight = self._per_weight(origins)
         seen: list[Origin] = []

@@ -23,6 +23,7 @@ from edgeproxy.upstream.recorder import Recorder
 from edgeproxy.upstream.retry import IDEMPOTENT, Again, may_retry
 from edgeproxy.upstream.roster import Roster
 from edgeproxy.upstream.settings import UpstreamSettings
+from edgeproxy.upstream.shown import shown
 from edgeproxy.upstream.supply import Supply, Tries
 
 GATEWAY_ERRORS = frozenset({502, 503, 504})
@@ -307,30 +308,7 @@ class Upstream:
 
     def snapshot(self) -> list[dict[str, Any]]:
         """The origins as they are now, for operators: JSON-able."""
-        return [
-            {
-                "origin": origin.key,
-                "state": origin.state,
-                "weight": 0 if origin.reserve else origin.full_weight,
-                "share_of_weight": round(origin.weight / origin.full_weight, 3),
-                "priority": None if origin.reserve else origin.priority,
-                "panic": self._roster.panic,
-                "checked": origin.checked,
-                "active": origin.active,
-                "connections": origin.held,
-                "idle": sum(len(endpoint.idle) for endpoint in origin.endpoints),
-                "waiting": self._supply.pool.waiting,
-                "addresses": [
-                    {
-                        "address": str(endpoint.address),
-                        "state": "ejected" if endpoint.out_until else "up",
-                        "failures": endpoint.failures,
-                    }
-                    for endpoint in origin.endpoints
-                ],
-            }
-            for origin in self._roster.origins
-        ]
+        return shown(self._roster, self._supply.pool.waiting)
 
     # --- names
 

@@ -86,3 +86,17 @@ def test_chance_decides_where_no_cookie_does(drawn: float, takes: bool) -> None:
 def test_a_route_that_sends_elsewhere_has_none_of_it() -> None:
     moved = Router(load_text(TEXT, {})).routes[0]
     assert (moved.hashed, moved.sticky, moved.canary) == (None, None, None)
+
+
+@pytest.mark.parametrize("without", ["", "sticky: {secret: 0123456789abcdef0}", "hash: {header: X-Tenant}"])
+def test_a_route_on_which_more_than_the_uri_counts_is_not_plain(without: str) -> None:
+    text = TEXT.replace("    canary: {upstream: next, weight: 50%, by: random}\n", "")
+    for part in ("    sticky: {secret: 0123456789abcdef0}\n", ", hash: {header: X-Tenant}"):
+        if not without or without not in part:
+            text = text.replace(part, "")
+    assert Router(load_text(text, {})).routes[1].plain is not bool(without)
+    assert not route().plain
+    canary = TEXT.replace(", hash: {header: X-Tenant}", "").replace(
+        "    sticky: {secret: 0123456789abcdef0}\n", ""
+    )
+    assert not Router(load_text(canary, {})).routes[1].plain

@@ -89,7 +89,7 @@ class Outliers:
         return self._ejection.error_rate is not None or self._ejection.slower_than is not None
 
     def of(self, endpoint: Endpoint) -> Seen:
-        """What is counted for an address."""
+        """What is counted for an address, from its first look on."""
         if endpoint.seen is None:
             endpoint.seen = Seen()
         return endpoint.seen
@@ -99,11 +99,13 @@ class Outliers:
         ejection = self._ejection
         judged: list[tuple[Endpoint, Seen]] = []
         for endpoint in endpoints:
-            seen = endpoint.seen
-            if seen is not None and not endpoint.out_until:
-                seen.forget_before(now - ejection.window, now)
-                if seen.requests >= max(ejection.min_requests, 1):
-                    judged.append((endpoint, seen))
+            seen = self.of(endpoint)
+            if endpoint.out_until:
+                seen.clear()  # it begins anew when it is back
+                continue
+            seen.forget_before(now - ejection.window, now)
+            if seen.requests >= ejection.min_requests:
+                judged.append((endpoint, seen))
         found: list[tuple[float, Endpoint, str]] = []
         for endpoint, seen in judged:
             rate = seen.failures / seen.requests

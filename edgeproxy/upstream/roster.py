@@ -150,6 +150,8 @@ class Roster:
         ejects no more than `max_ejected`, and no last one.
         """
         endpoint.failures += 1
+        if endpoint.seen is not None:
+            endpoint.seen.failed()
         if connecting and len(endpoint.origin.endpoints) > 1:
             endpoint.doubted_until = now + DOUBT
         limit = self._ejection.consecutive_failures

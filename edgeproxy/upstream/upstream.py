@@ -88,6 +88,7 @@ class Upstream:
         self._schedule()
         for origin in self._roster.origins:
             self._locate(origin)
+        self._judge(self._ticked)
 
     async def close(self) -> None:
         """Close every connection and end every task; exchanges under way fail."""
@@ -234,12 +235,8 @@ class Upstream:
     def answered(self, exchange: OriginExchange) -> None:
         endpoint = exchange.connection.endpoint
         status = exchange.status
-        if self._outliers is not None:
-            seen = self._outliers.of(endpoint)
-            if status in GATEWAY_ERRORS:
-                seen.failed()
-            else:
-                seen.answered(self._clock() - exchange.started)
+        if endpoint.seen is not None and status not in GATEWAY_ERRORS:
+            endpoint.seen.answered(self._clock() - exchange.started)
         if status in GATEWAY_ERRORS:
             self._roster.failed(endpoint, self._clock(), reached=True)
         elif endpoint.out_until:
@@ -265,8 +262,6 @@ class Upstream:
         if raced or not isinstance(error, UpstreamError):
             self._roster.abandoned(endpoint, now)
         else:
-            if self._outliers is not None:
-                self._outliers.of(endpoint).failed()
             self._roster.failed(endpoint, now, reached=not isinstance(error, FirstByteTimeout))
         if not exchange.status and isinstance(error, UpstreamError):
             self._record(exchange.origin, error.proxy_error, exchange.started)

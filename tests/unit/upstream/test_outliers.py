@@ -72,6 +72,8 @@ def test_one_that_was_found_begins_anew_and_one_that_is_out_is_not_judged() -> N
     saw(RATE, among[0], failures=10)
     among[0].out_until = 5.0
     assert judged(RATE, among) == []
+    among[0].out_until = 0.0
+    assert judged(RATE, among) == []  # what it did when it was out counts no more
 
 
 def test_one_much_slower_than_the_others_is_found() -> None:

@@ -2,6 +2,7 @@ import pytest
 
 from edgeproxy.upstream.balancers import RoundRobin
 from edgeproxy.upstream.origin import DOUBT, Address, Endpoint, Origin, Steer, unix_address
+from edgeproxy.upstream.outliers import Outliers
 from edgeproxy.upstream.roster import Roster
 from edgeproxy.upstream.settings import Ejection
 from tests.unit.upstream.helpers import make_origin
@@ -285,6 +286,14 @@ def test_outliers_are_out_within_the_cap_and_come_back_by_a_trial() -> None:
     assert trial is among[0].endpoints[0]
     of.succeeded(trial)
     assert len(of.usable) == 2
+
+
+def test_what_fails_is_counted_where_it_is_judged() -> None:
+    among = many(2)
+    of = roster(*among)
+    seen = Outliers(Ejection(error_rate=0.5)).of(among[0].endpoints[0])
+    of.failed(among[0].endpoints[0], 0, connecting=True)
+    assert (seen.requests, seen.failures) == (1, 1)
 
 
 # --- panic

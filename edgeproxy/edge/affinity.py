@@ -129,7 +129,7 @@ def _place(route: str, client: Client) -> float:
 def with_affinity(route: "Route", settings: model.Route, upstreams: Mapping[str, model.Upstream]) -> "Route":
     """The route with what its settings and its upstream's say of where requests go."""
     stable = _for(route, settings, upstreams, route.upstream)
-    canary = settings.canary
+    canary = None if route.policy.enabled else settings.canary  # the configuration is refused before that
     if canary is None:
         return stable
     other = _for(replace(route, upstream=canary.upstream), settings, upstreams, canary.upstream)
@@ -144,7 +144,7 @@ def _for(
         return route
     by = upstream.hash
     hashed = Hashed(by.header, by.cookie) if by.header or by.cookie else None
-    sticky = settings.sticky
+    sticky = None if route.policy.enabled else settings.sticky
     made = None if sticky is None else Sticky(sticky, name or "", upstream.origins)
     plain = route.plain and hashed is None and made is None
     return replace(route, hashed=hashed, sticky=made, plain=plain)

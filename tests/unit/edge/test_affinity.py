@@ -100,3 +100,12 @@ def test_a_route_on_which_more_than_the_uri_counts_is_not_plain(without: str) ->
         "    sticky: {secret: 0123456789abcdef0}\n", ""
     )
     assert not Router(load_text(canary, {})).routes[1].plain
+
+
+def test_no_answer_of_a_canary_can_get_into_a_cache_whatever_was_checked_before() -> None:
+    config = load_text(TEXT, {})
+    account = config.routes[1]
+    cached = account.model_copy(update={"cache": account.cache.model_copy(update={"enabled": True})})
+    made = Router(config.model_copy(update={"routes": (cached,)})).routes[0]
+    assert made.policy.enabled
+    assert (made.sticky, made.canary) == (None, None)

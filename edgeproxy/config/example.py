@@ -41,8 +41,19 @@ SHOWN: dict[str, Any] = {
     "admin.token": "${EDGEPROXY_ADMIN_TOKEN:-}",
     "routes[moved].name": "moved",
     "routes[moved].match.path": ["/old/*"],
+    "routes[account].name": "account",
+    "routes[account].match.path": ["/account/*"],
+    "routes[account].upstream": "shop",
+    "routes[account].sticky.secret": "${EDGEPROXY_STICKY_SECRET:-change-me-change-me}",
+    "routes[account].canary.upstream": "shop",
+    "routes[account].cache": {"enabled": False},
     "routes[pages].name": "pages",
     "routes[pages].upstream": "shop",
+}
+_ROUTES = {
+    "moved": frozenset({"name", "match", "redirect"}),
+    "account": frozenset({"name", "match", "upstream", "sticky", "canary", "cache"}),
+    "pages": None,  # all that the others do not show
 }
 _COMMENTED = frozenset({"server.listen[].tls"})
 
@@ -79,13 +90,11 @@ class _Writer:
         item = kind_of(kind.item).model if kind.item is not None else None
         if path == "routes":
             yield "routes:"
-            for name in ("moved", "pages"):
-                only = (
-                    frozenset({"name", "match", "redirect"})
-                    if name == "moved"
-                    else _all_but(item, "redirect")
-                )
+            for name, only in _ROUTES.items():
+                only = only or _all_but(item, "redirect", "sticky", "canary")
                 yield from _as_item(self.section(_known(item), f"{path}[{name}]", depth + 2, only), depth + 1)
+        elif path in SHOWN:
+            yield f"{indent}{key}: {_flow(SHOWN[path])}"
         elif kind.model is not None:
             yield f"{indent}{key}:"
             yield from self.section(kind.model, path, depth + 1)
@@ -114,8 +123,8 @@ def _value(field: FieldInfo, path: str) -> Any:
     return field.examples[0] if field.is_required() and field.examples else default_of(field)
 
 
-def _all_but(model: type[Settings] | None, key: str) -> frozenset[str]:
-    return frozenset(fields_of(_known(model))) - {key}
+def _all_but(model: type[Settings] | None, *keys: str) -> frozenset[str]:
+    return frozenset(fields_of(_known(model))) - set(keys)
 
 
 def _known(model: type[Settings] | None) -> type[Settings]:

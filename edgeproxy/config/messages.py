@@ -107,6 +107,8 @@ def _wrong_value(
             return "is empty", "write at least one"
         case "too_long":
             return f"more than {context['max_length']}", "write fewer"
+        case "string_too_short" if value != "":
+            return f"shorter than {context['min_length']} characters", "write a longer one"
         case "string_too_short":
             return "is empty", "write a value, or remove the key"
         case "string_too_long":

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from edgeproxy.config.affinity import Canary, Sticky
 from edgeproxy.config.base import Settings
+from edgeproxy.config.health import Ejection, HealthCheck
 from edgeproxy.config.mask import masked
 from edgeproxy.config.routes import (
     Adaptive,
@@ -35,8 +37,7 @@ from edgeproxy.config.server import (
     Server,
 )
 from edgeproxy.config.upstreams import (
-    Ejection,
-    HealthCheck,
+    Hash,
     Origin,
     Retries,
     Timeouts,
@@ -49,10 +50,12 @@ __all__ = [
     "Admin",
     "Cache",
     "CacheStatusSettings",
+    "Canary",
     "Config",
     "Disk",
     "Ejection",
     "Esi",
+    "Hash",
     "HeaderEdits",
     "HealthCheck",
     "Key",
@@ -70,6 +73,7 @@ __all__ = [
     "Route",
     "RouteCache",
     "Server",
+    "Sticky",
     "Timeouts",
     "Upstream",
     "UpstreamTls",

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeproxy.config.addresses import AddressError, clash, is_loopback, split_address
 from edgeproxy.config.mistakes import Finding, Path, nearest
-from edgeproxy.config.scalars import show
+from edgeproxy.config.scalars import as_plain, show
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
 DEFAULT_ADMIN = "127.0.0.1:9900"
@@ -75,6 +75,21 @@ def _targets(raw: dict[str, Any]) -> Iterator[Finding]:
             yield Finding((*path, "upstream"), f"no upstream is named {show(upstream)}", instead)
 
 
+def _only_without_a_cache(raw: dict[str, Any]) -> Iterator[Finding]:
+    known = section(raw, "upstreams")
+    for path, route in routes(raw):
+        cached = as_plain(section(route, "cache").get("enabled", True)) is not False
+        for key in ("sticky", "canary"):
+            if isinstance(route.get(key), dict) and cached:
+                what = "is one client's own, and this route has a cache"
+                yield Finding((*path, key), what, "add cache: {enabled: false}, or remove it")
+        name = text(section(route, "canary").get("upstream"))
+        if name and name not in known:
+            near = nearest(name, known)
+            instead = f"did you mean {near}?" if near else f"the upstreams here are: {', '.join(known)}"
+            yield Finding((*path, "canary", "upstream"), f"no upstream is named {show(name)}", instead)
+
+
 def _route_names(raw: dict[str, Any]) -> Iterator[Finding]:
     first: dict[str, Path] = {}
     for path, route in routes(raw):
@@ -134,6 +149,17 @@ def _origins(raw: dict[str, Any]) -> Iterator[Finding]:
                 first[url] = index
         if origins and all(origin.get("weight", 1) == 0 for _, origin in origins):
             yield Finding((*path, "origins"), "all weights are 0", "give one origin a weight of 1")
+
+
+def _hashes(raw: dict[str, Any]) -> Iterator[Finding]:
+    for path, upstream in upstreams(raw):
+        by = section(upstream, "hash")
+        named = next((key for key in ("header", "cookie") if by.get(key)), None)
+        if named and as_plain(upstream.get("balance")) != "consistent_hash":
+            what = "means nothing without consistent hashing"
+            yield Finding((*path, "hash", named), what, "write balance: consistent_hash, or remove it")
+        if by.get("header") and by.get("cookie"):
+            yield Finding((*path, "hash", "cookie"), "both header and cookie", "keep one")
 
 
 def _client_certificates(raw: dict[str, Any]) -> Iterator[Finding]:
@@ -207,10 +233,12 @@ def _redis_prefix(raw: dict[str, Any]) -> Iterator[Finding]:
 
 _RULES: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
     _targets,
+    _only_without_a_cache,
     _route_names,
     _rewrites,
     _query_keys,
     _origins,
+    _hashes,
     _client_certificates,
     _checks,
     _listeners,

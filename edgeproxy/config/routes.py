@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from edgeproxy.config.affinity import Canary, Sticky
 from edgeproxy.config.base import Settings
 from edgeproxy.config.kinds import (
     BlankIsUnset,
@@ -282,5 +283,11 @@ class Route(Settings):
     )
     early_hints: Flag = Field(
         default=False, description="Send a stored response's Link ahead, as 103, while the origin is asked."
+    )
+    sticky: Sticky | None = Field(
+        default=None, description="Clients stay with an origin, by a cookie. Not set: off."
+    )
+    canary: Canary | None = Field(
+        default=None, description="Some clients are served by another upstream. Not set: off."
     )
     cache: RouteCache = Field(default=RouteCache(), description="How its responses are cached.")

@@ -10,10 +10,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from edgeproxy.config.base import Settings
+from edgeproxy.config.health import Ejection, HealthCheck
 from edgeproxy.config.kinds import (
+    BlankIsUnset,
     Count,
     Duration,
     Flag,
+    HeaderName,
     MaybePath,
     MaybeText,
     Share,
@@ -40,6 +43,12 @@ class Origin(Settings):
     weight: Count = Field(
         default=1, ge=0, le=1000, description="Share of the requests; 0: none, kept in reserve."
     )
+    priority: Count = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Asked only while none of a lower number is up: 1 is a backup of those with 0.",
+    )
 
     @property
     def parts(self) -> OriginParts:
@@ -50,24 +59,6 @@ class Origin(Settings):
     def key(self) -> str:
         """HOST:PORT, or unix:/PATH: the origin's name in metrics and in the admin API."""
         return self.parts.key
-
-
-def _probe_path(value: str) -> str:
-    if not re.fullmatch(r"/[\x21-\x22\x24-\x7e]*", value):
-        refuse(f"{show(value)} is no path", "begin it with /, and percent-encode what is not visible ASCII")
-    return value
-
-
-class HealthCheck(Settings):
-    """Active health checks; an answer of 200 to 399 counts as healthy."""
-
-    path: Annotated[str, AfterValidator(_probe_path)] = Field(default="/healthz", description="Asked by GET.")
-    interval: Duration = Field(default=5.0, ge=0.05, description="Between two checks of one origin.")
-    timeout: Duration = Field(
-        default=1.0, gt=0, description="Without an answer by then, the check has failed."
-    )
-    unhealthy_after: Count = Field(default=3, ge=1, description="Failed checks in a row.")
-    healthy_after: Count = Field(default=2, ge=1, description="Good checks in a row.")
 
 
 class Timeouts(Settings):
@@ -100,19 +91,6 @@ class Retries(Settings):
     )
 
 
-class Ejection(Settings):
-    """Passive health: an origin that fails is left out for a while."""
-
-    consecutive_failures: Count = Field(default=5, ge=0, description="Failures in a row. 0: off.")
-    for_: Duration = Field(
-        default=10.0,
-        gt=0,
-        validation_alias="for",
-        serialization_alias="for",
-        description="How long the origin is left out.",
-    )
-
-
 class UpstreamTls(Settings):
     """TLS towards https origins."""
 
@@ -124,6 +102,22 @@ class UpstreamTls(Settings):
     verify: Flag = Field(default=True, description="Check the origin's certificate and name.")
     server_name: MaybeText = Field(
         default=None, min_length=1, description="Name in SNI and in the certificate. Not set: the URL's host."
+    )
+
+
+class Hash(Settings):
+    """What consistent hashing goes by: the URL unless a field or a cookie is named."""
+
+    header: Annotated[HeaderName | None, BlankIsUnset] = Field(
+        default=None, description="This request field's value. Without it in a request: the URL."
+    )
+    cookie: Annotated[HeaderName | None, BlankIsUnset] = Field(
+        default=None, description="This cookie's value, instead of `header`."
+    )
+    headroom: Annotated[Share | None, BlankIsUnset] = Field(
+        default=0.25,
+        description="Above its share of the requests in flight by this, an origin leaves the next ones "
+        "to others. null: no bound.",
     )
 
 
@@ -155,6 +149,20 @@ class Upstream(Settings):
     )
     balance: Balance = Field(
         default="round_robin", description="round_robin, least_requests, random_two or consistent_hash."
+    )
+    hash: Hash = Field(default=Hash(), description="What balance: consistent_hash goes by. Not set: the URL.")
+    slow_start: Duration = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="How long an origin that returns takes to come back to its weight. 0s: at once.",
+    )
+    panic_below: Share = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="With less than this share healthy, all origins are used, but those drained or down. "
+        "0%: off.",
     )
     host_header: Annotated[str, AfterValidator(_host_header)] = Field(
         default="preserve", description="Host sent: preserve (the client's), origin (the URL's), or a name."

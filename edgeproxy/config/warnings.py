@@ -33,6 +33,7 @@ def _route_place(index: int, config: Config) -> str:
 
 def _upstreams(config: Config) -> Iterator[str]:
     used = {route.upstream for route in config.routes}
+    used |= {route.canary.upstream for route in config.routes if route.canary is not None}
     for name, upstream in config.upstreams.items():
         place = f"upstreams.{name}"
         if name not in used:
@@ -71,6 +72,9 @@ def _routes(config: Config) -> Iterator[str]:
         asked = route.cache.enabled and "max_object_size" in route.cache.model_fields_set
         if asked and route.cache.max_object_size > memory:
             yield f"{place}: max_object_size is larger than cache.memory.max_size, enlarge that one"
+        canary = route.canary
+        if canary is not None and canary.weight and canary.upstream == route.upstream:
+            yield f"{place}: canary names the route's own upstream, so it changes nothing; name another"
         if route.slice and route.slice > route.cache.max_object_size:
             yield f"{place}: slice is larger than cache.max_object_size and never stored, make it smaller"
         if route.slice and route.esi is not None:

@@ -137,6 +137,10 @@ class Cycle:
             plan.deliver.redirect(out, to, route.redirect_status, self._clock.wall())
             return
         upstream = plan.upstreams[route.upstream or ""]
+        if route.canary is not None and route.canary.takes(head, out.client):
+            other = plan.upstreams[route.canary.route.upstream or ""]
+            if other.available():
+                route, upstream = route.canary.route, other
         note.upstream = upstream.name
         upgrade = upgrade_of(out)
         head = out.head = end_to_end(head)

@@ -149,6 +149,8 @@ class Deliver:
         status = self.cache_status(how, route.policy, fill.job.key)
         withheld = withheld_fields(head.fields, route.policy) if how.collapsed else frozenset()
         lines = self._heads.relayed(head, route, status, now, withheld)
+        if route.sticky is not None:
+            lines.extend(route.sticky.lines(out, fill.origin_key, head.fields))
         asked = asked_of(out.head, route, head.status, head.fields)
         judged_here = fill.job.store and not fill.job.conditionals_forwarded
         if judged_here and not CONDITIONALS.isdisjoint(asked.fields.index):

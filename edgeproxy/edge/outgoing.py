@@ -142,7 +142,9 @@ class Outgoing:
             fields=tuple(lines),
             body=body,
             upgrade=upgrade,
-            hash_key=target.authority + target.origin_form,
+            hash_key=(route.hashed is not None and route.hashed.of(head))
+            or target.authority + target.origin_form,
+            prefer=None if route.sticky is None else route.sticky.prefers(head),
         )
 
     def plain_lines(self, data: bytes, client: Client) -> bytes | None:

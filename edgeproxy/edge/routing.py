@@ -11,6 +11,7 @@ from edgeproxy.caching.on_request import REFRESHING
 from edgeproxy.caching.policy import CachePolicy, KeyPolicy
 from edgeproxy.config.model import Config, Esi, HeaderEdits
 from edgeproxy.config.model import Route as RouteSettings
+from edgeproxy.edge.affinity import Canary, Hashed, Sticky, with_affinity
 from edgeproxy.errors import BadRequest
 from edgeproxy.wire.fields import Fields, RawField
 from edgeproxy.wire.target import Target, normalise_path
@@ -78,6 +79,9 @@ class Route:
     forced_refreshes: float = 100.0  # a second, of the whole node
     early_hints: bool = False
     esi: Esi | None = None
+    hashed: Hashed | None = None
+    sticky: Sticky | None = None
+    canary: Canary | None = None
     plain: bool = False  # nothing on the way is changed, or chosen by more than the URI
 
     def matches(self, target: Target, method: bytes) -> PathPattern | None:
@@ -127,7 +131,10 @@ class Router:
     def __init__(self, config: Config) -> None:
         show = config.server.cache_status
         self.routes = tuple(
-            compile_route(route, config.server.name, show.key, show.detail) for route in config.routes
+            with_affinity(
+                compile_route(route, config.server.name, show.key, show.detail), route, config.upstreams
+            )
+            for route in config.routes
         )
 
     def __repr__(self) -> str:

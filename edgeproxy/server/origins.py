@@ -81,6 +81,10 @@ class Origins:
                 "state": known.state,
                 "healthy": known.healthy,
                 "ejected_by": sum(each.get("state") == "ejected" for each in seen),
+                "in_panic": sum(bool(each.get("panic")) for each in seen),
+                "weight": next((each["weight"] for each in seen if "weight" in each), None),
+                "share_of_weight": min((each.get("share_of_weight", 1.0) for each in seen), default=1.0),
+                "priority": next((each["priority"] for each in seen if "priority" in each), None),
                 **{name: sum(int(each.get(name, 0)) for each in seen) for name in _ADDED},
             }
             out.setdefault(known.upstream, {"origins": []})["origins"].append(origin)

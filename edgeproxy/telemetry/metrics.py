@@ -87,6 +87,18 @@ def _rows() -> tuple[Metric, ...]:
             "1 while the node's active checks find the origin healthy, 0 while they do not.",
             merge=Merge.LEAST,
         ),
+        Metric(
+            "edgeproxy_origin_ejections_total",
+            counter,
+            ("upstream", "origin", "reason"),
+            "Times that a worker left out an origin's address, by reason (failures, error_rate, latency).",
+        ),
+        Metric(
+            "edgeproxy_upstream_panic",
+            gauge,
+            ("upstream",),
+            "Workers that use all origins of the upstream, because too few are healthy.",
+        ),
         Metric("edgeproxy_cache_bytes", gauge, ("tier",), "Bytes of stored responses, overhead included."),
         Metric("edgeproxy_cache_responses", gauge, ("tier",), "Stored responses."),
         Metric(

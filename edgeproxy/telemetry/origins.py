@@ -32,3 +32,12 @@ class OriginCounts:
             )
             self._durations[(upstream, origin)] = histogram
         histogram.observe(seconds)
+
+    def ejected(self, upstream: str, origin: str, why: str) -> None:
+        """An address of an origin was left out: for failures, error_rate or latency."""
+        slot = self._counters.counter("edgeproxy_origin_ejections_total", upstream, origin, why)
+        self._counters.ints[slot] += 1
+
+    def panic(self, upstream: str, on: bool) -> None:
+        """So few are healthy that all are used; or no longer."""
+        self._counters.floats[self._counters.gauge("edgeproxy_upstream_panic", upstream)] = float(on)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from edgeproxy.config import model
+from edgeproxy.config.health import status_range
 from edgeproxy.upstream.dns import DnsResolver
 from edgeproxy.upstream.location import parse_location
 from edgeproxy.upstream.origin import Origin
@@ -47,7 +48,9 @@ def make_upstream(
     clock: Callable[[], float] = time.monotonic,
 ) -> Upstream:
     """An upstream with its TLS context, resolver and origins. Raises ValueError as `build_upstream`."""
-    origins = [Origin(parse_location(origin.url), origin.weight) for origin in settings.origins]
+    origins = [
+        Origin(parse_location(origin.url), origin.weight, origin.priority) for origin in settings.origins
+    ]
     context = make_context(settings.tls) if any(origin.location.tls for origin in origins) else None
     resolver = DnsResolver(settings.resolver) if settings.resolver else None
     return Upstream(
@@ -59,21 +62,42 @@ def settings_of(name: str, config: model.Upstream, *, workers: int = 1) -> Upstr
     """What the configuration says, as plain values; limits divided among `workers`, rounded up."""
     timeouts = config.timeouts
     check = config.health_check
+    ejection = config.ejection
     return UpstreamSettings(
         name=name,
-        origins=tuple(OriginSettings(origin.url, origin.weight) for origin in config.origins),
+        origins=tuple(
+            OriginSettings(origin.url, origin.weight, origin.priority) for origin in config.origins
+        ),
         balance=Balance(config.balance),
+        hash_bound=0.0 if config.hash.headroom is None else 1 + config.hash.headroom,
+        slow_start=config.slow_start,
+        panic_below=config.panic_below,
         host_header=config.host_header,
         health_check=None
         if check is None
         else HealthCheck(
-            check.path, check.interval, check.timeout, check.unhealthy_after, check.healthy_after
+            check.path,
+            check.interval,
+            check.timeout,
+            check.unhealthy_after,
+            check.healthy_after,
+            status=tuple(status_range(text) for text in check.status),
+            body=check.body,
+            jitter=check.jitter,
         ),
         timeouts=Timeouts(
             timeouts.connect, timeouts.first_byte, timeouts.between_bytes, timeouts.idle, timeouts.queue
         ),
         retries=Retries(config.retries.attempts, config.retries.budget),
-        ejection=Ejection(config.ejection.consecutive_failures, config.ejection.for_),
+        ejection=Ejection(
+            ejection.consecutive_failures,
+            ejection.for_,
+            error_rate=ejection.error_rate,
+            slower_than=ejection.slower_than,
+            window=ejection.window,
+            min_requests=ejection.min_requests,
+            max_ejected=ejection.max_ejected,
+        ),
         max_connections=_share(config.max_connections, workers),
         max_pending=_share(config.max_pending, workers),
         keepalive=timeouts.keepalive,

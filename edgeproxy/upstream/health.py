@@ -23,8 +23,8 @@ from edgeproxy.upstream.tls import make_context
 
 log = logging.getLogger(__name__)
 
-JITTER = 0.1
-"""Checks of one interval are spread by this share of it, so that nodes do not ask in step."""
+MOST_BODY = 64 * 1024
+"""Bytes of an answer's body in which the text that makes it good is looked for."""
 
 Report = Callable[[str, str, bool], None]
 """(upstream, origin's key, healthy)."""
@@ -115,7 +115,8 @@ class _Probe:
     ) -> None:
         self._upstream = settings.name
         self._key = location.key
-        self._interval = check.interval
+        self._check = check
+        self._body = None if check.body is None else check.body.encode()
         self._session = session
         self._report = report
         self._tally = Tally(check.unhealthy_after, check.healthy_after)
@@ -133,7 +134,9 @@ class _Probe:
             verdict = self._tally.seen(reason is None)
             if verdict is not None:
                 self._tell(verdict, reason)
-            await asyncio.sleep(self._interval * (1 + random.uniform(-JITTER, JITTER)))
+            # Spread, so that nodes do not ask in step.
+            spread = self._check.jitter * random.uniform(-1, 1)
+            await asyncio.sleep(self._check.interval * (1 + spread))
 
     async def _ask(self) -> str | None:
         """Why the check failed, None if it passed."""
@@ -145,7 +148,11 @@ class _Probe:
                 ssl=self._context if self._context is not None else True,
                 server_hostname=self._server_name,
             ) as answer:
-                return None if 200 <= answer.status < 400 else f"status {answer.status}"
+                if not any(low <= answer.status <= high for low, high in self._check.status):
+                    return f"status {answer.status}"
+                if self._body is None or self._body in await _beginning(answer):
+                    return None
+                return f"its body has no {self._check.body!r}"
         except TimeoutError:
             return "no answer in time"
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -162,6 +169,17 @@ class _Probe:
         elif self._tally.good == self._tally.healthy_after:
             log.info("origin %s of %s passes its health check", self._key, self._upstream)
         self._report(self._upstream, self._key, healthy)
+
+
+async def _beginning(answer: aiohttp.ClientResponse) -> bytes:
+    """The first bytes of a body; the check's own timeout bounds the wait."""
+    found = b""
+    while len(found) < MOST_BODY:
+        piece = await answer.content.read(MOST_BODY - len(found))
+        if not piece:
+            break
+        found += piece
+    return found
 
 
 def _session(location: Location, check: HealthCheck, resolver: Resolver | None) -> aiohttp.ClientSession:

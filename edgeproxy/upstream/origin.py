@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 from edgeproxy.upstream.location import Location
 
 if TYPE_CHECKING:
+    from edgeproxy.upstream.outliers import Seen
     from edgeproxy.upstream.pool import Pooled
+
+LAST = 1 << 30
+"""The priority of those that are asked when nobody else can be."""
 
 DOUBT = 10.0
 """How long an address is avoided, for another of the same origin, after it took no connection (seconds)."""
@@ -50,7 +54,8 @@ class Endpoint:
 
     `out_until` is 0 while it may be chosen freely, else the monotonic second at which one
     request may try it; until `doubted_until` other addresses of the origin are preferred, because
-    no connection came about; `retired` once DNS no longer names it.
+    no connection came about; `retired` once DNS no longer names it; `seen` is what its answers were
+    like lately, where that is judged.
     """
 
     __slots__ = (
@@ -63,6 +68,7 @@ class Endpoint:
         "origin",
         "out_until",
         "retired",
+        "seen",
     )
 
     def __init__(self, origin: "Origin", address: Address) -> None:
@@ -73,6 +79,7 @@ class Endpoint:
         self.out_until = 0.0
         self.doubted_until = 0.0
         self.retired = False
+        self.seen: Seen | None = None
         # connections
         self.idle: list[Pooled] = []
         self.connections: set[Pooled] = set()
@@ -93,9 +100,10 @@ class Origin:
     """One host:port of an upstream.
 
     `key` names it in metrics and the admin API; `checked` is what active checks said last, None
-    before the first; `reserve` (weight 0) is asked only when no other can be; `usable` are the
-    endpoints that may be chosen freely; `held` counts all its
-    connections, those being opened included.
+    before the first; `reserve` (weight 0) is asked only when no other can be, and those of a higher
+    `priority` only when none of a lower can; `usable` are the endpoints that may be chosen freely;
+    `weight` is below `full_weight` from `ramp_from` on, while it comes back slowly; `active` counts
+    requests in flight, `opening` those whose connection is being opened, `held` all its connections.
     """
 
     __slots__ = (
@@ -103,9 +111,13 @@ class Origin:
         "checked",
         "current",
         "endpoints",
+        "full_weight",
         "held",
         "key",
         "location",
+        "opening",
+        "priority",
+        "ramp_from",
         "reserve",
         "steered",
         "turn",
@@ -113,22 +125,26 @@ class Origin:
         "weight",
     )
 
-    def __init__(self, location: Location, weight: int = 1) -> None:
+    def __init__(self, location: Location, weight: int = 1, priority: int = 0) -> None:
         # identity
         self.location = location
         self.key = location.key
-        self.weight = max(weight, 1)
+        self.full_weight = max(weight, 1)
         self.reserve = weight == 0
+        self.priority = LAST if self.reserve else priority
         # health
         self.checked: bool | None = None
         self.steered = Steer.UP
         self.endpoints: tuple[Endpoint, ...] = ()
         self.usable: tuple[Endpoint, ...] = ()
         # load
+        self.weight: float = self.full_weight
+        self.ramp_from: float | None = None
         self.active = 0
+        self.opening = 0
         self.held = 0
         # turns, of the balancer and within the origin
-        self.current = 0
+        self.current: float = 0
         self.turn = 0
 
     def __repr__(self) -> str:
@@ -146,13 +162,16 @@ class Origin:
             return str(self.steered)
         if self.checked is False:
             return "unhealthy"
-        if self.usable:
-            return "up"
-        return "ejected" if self.endpoints else "unresolved"
+        if not self.endpoints:
+            return "unresolved"
+        return "ejected" if all(endpoint.out_until for endpoint in self.endpoints) else "up"
 
-    def refresh(self) -> None:
-        """Work out `usable` anew, after any change of an endpoint."""
-        self.usable = tuple(endpoint for endpoint in self.endpoints if not endpoint.out_until)
+    def refresh(self, *, all_of_them: bool = False) -> None:
+        """Work out `usable` anew, after any change of an endpoint; those that are out too, if need be."""
+        if all_of_them:
+            self.usable = self.endpoints
+        else:
+            self.usable = tuple(endpoint for endpoint in self.endpoints if not endpoint.out_until)
 
     def resolved(self, addresses: Sequence[Address]) -> list[Endpoint]:
         """Take the addresses that the name has now; the endpoints that went are returned, retired."""

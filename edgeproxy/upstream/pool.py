@@ -77,6 +77,7 @@ class Pool:
         if endpoint.origin.held >= self.limit:
             return False
         endpoint.opening += 1
+        endpoint.origin.opening += 1
         endpoint.origin.held += 1
         return True
 
@@ -87,6 +88,7 @@ class Pool:
     def opened(self, connection: Pooled) -> None:
         """The connection for a reserved place is there, in use."""
         connection.endpoint.opening -= 1
+        connection.endpoint.origin.opening -= 1
         connection.endpoint.connections.add(connection)
 
     def wait(self, waiter: Waiter) -> None:
@@ -119,6 +121,7 @@ class Pool:
     def cancelled(self, endpoint: Endpoint, now: float) -> None:
         """Nothing was opened at the reserved place."""
         endpoint.opening -= 1
+        endpoint.origin.opening -= 1
         endpoint.origin.held -= 1
         self.offer(endpoint.origin, now)
 
@@ -143,6 +146,7 @@ class Pool:
             self.reserve(endpoint)
             if not waiter.granted(endpoint):
                 endpoint.opening -= 1
+                endpoint.origin.opening -= 1
                 endpoint.origin.held -= 1
 
     # --- what is to be closed

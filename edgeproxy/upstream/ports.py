@@ -58,7 +58,8 @@ class OriginRequest:
     """A request ready to be sent: `fields` without Host, framing and hop-by-hop fields.
 
     `target` is in origin-form; `authority` is the Host under `host_header: preserve`;
-    `upgrade` is the protocol to ask for; `hash_key` feeds consistent hashing.
+    `upgrade` is the protocol to ask for; `hash_key` feeds consistent hashing; `prefer` is the key
+    (HOST:PORT) of the origin to ask if it is up.
     """
 
     method: bytes
@@ -69,6 +70,7 @@ class OriginRequest:
     body: RequestBody | None = None
     upgrade: bytes | None = None
     hash_key: bytes = b""
+    prefer: str | None = None
 
 
 PLAIN_GET = OriginRequest(b"GET", b"/", b"", b"http", ())

@@ -5,30 +5,73 @@ request at a time may try it, so that a recovery meets no herd.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
 
 from edgeproxy.upstream.balancers import Balancer
 from edgeproxy.upstream.origin import DOUBT, Address, Endpoint, Origin, Steer
 from edgeproxy.upstream.settings import Ejection
 
+LEAST_RAMP = 0.1
+"""The share of its weight that an origin in its slow start begins with."""
+
+Ejected = Callable[[Origin, str], None]
+"""Told of each ejection: the origin, and why: failures, error_rate or latency."""
+
+
+def _unheard(origin: Origin, why: str) -> None:
+    """For those who want to know nothing of ejections."""
+
 
 class Roster:
     """The origins of an upstream and who of them is up.
 
-    `usable` are the origins that may be chosen freely: those in reserve only if there are no others.
-    At `next_return` an endpoint that is out may be tried.
-    All times are monotonic seconds.
+    `usable` are the origins that may be chosen freely: of those that are up, the ones of the least
+    priority. With less than the share `panic_below` of the addresses healthy, `panic` is on and all
+    count as up that no operator took away. At `next_return` an endpoint that is out may be tried.
+    `slow_start` and all times are (monotonic) seconds.
     """
 
-    __slots__ = ("_balancer", "_ejection", "_reserve", "next_return", "origins", "usable")
+    __slots__ = (
+        "_back",
+        "_balancer",
+        "_ejection",
+        "_heard",
+        "_panic_below",
+        "_ramping",
+        "_slow_start",
+        "_tiers",
+        "_was_up",
+        "next_return",
+        "origins",
+        "panic",
+        "usable",
+    )
 
-    def __init__(self, origins: Sequence[Origin], balancer: Balancer, ejection: Ejection) -> None:
+    def __init__(
+        self,
+        origins: Sequence[Origin],
+        balancer: Balancer,
+        ejection: Ejection,
+        *,
+        slow_start: float = 0.0,
+        panic_below: float = 0.0,
+        heard: Ejected = _unheard,
+    ) -> None:
         self.origins = tuple(origins)
         self._balancer = balancer
         self._ejection = ejection
+        self._heard = heard
+        self._panic_below = panic_below
+        self.panic = False
         self.usable: tuple[Origin, ...] = ()
-        self._reserve: tuple[Origin, ...] = ()
+        self._tiers: tuple[tuple[Origin, ...], ...] = ()
         self.next_return = math.inf
+        # slow start
+        self._slow_start = slow_start
+        self._was_up: set[Origin] = set()
+        self._back: set[Origin] = set()  # have been up, and are not
+        self._ramping: set[Origin] = set()
         self._refresh()
 
     def __repr__(self) -> str:
@@ -56,14 +99,24 @@ class Roster:
         origin = usable[0] if len(usable) == 1 else self._balancer.pick(usable, hash_key)
         return origin.next_endpoint(now)
 
+    def preferred(self, key: str, now: float) -> Endpoint | None:
+        """An endpoint of the origin of that HOST:PORT, of any priority; None unless it is up."""
+        for tier in self._tiers:
+            for origin in tier:
+                if origin.key == key:
+                    return origin.next_endpoint(now)
+        return None
+
     def elsewhere(self, tried: Collection[Origin]) -> bool:
         """Whether there is an origin to ask besides these."""
         return bool(self._besides(tried))
 
     def _besides(self, tried: Collection[Origin]) -> tuple[Origin, ...]:
-        return tuple(origin for origin in self.usable if origin not in tried) or tuple(
-            origin for origin in self._reserve if origin not in tried
-        )
+        for tier in self._tiers:
+            found = tuple(origin for origin in tier if origin not in tried)
+            if found:
+                return found
+        return ()
 
     def _claim_return(self, now: float, tried: Collection[Origin]) -> Endpoint | None:
         """Let this one request try an endpoint whose time out has passed."""
@@ -85,7 +138,6 @@ class Roster:
         endpoint.doubted_until = 0.0
         if endpoint.out_until:
             endpoint.out_until = 0.0
-            endpoint.origin.refresh()
             self._refresh()
 
     def failed(
@@ -95,18 +147,40 @@ class Roster:
 
         `connecting`: no connection came about, so other addresses of the origin are preferred at
         once. `reached`: the origin lives, yet answered 502, 503 or 504, reset, or broke off; that
-        ejects no last origin.
+        ejects no more than `max_ejected`, and no last one.
         """
         endpoint.failures += 1
-        origin = endpoint.origin
-        if connecting and len(origin.endpoints) > 1:
+        if endpoint.seen is not None:
+            endpoint.seen.failed()
+        if connecting and len(endpoint.origin.endpoints) > 1:
             endpoint.doubted_until = now + DOUBT
         limit = self._ejection.consecutive_failures
-        spared = reached and self.usable == (origin,) and origin.usable == (endpoint,)
-        if endpoint.out_until or (limit and endpoint.failures >= limit and not spared):
+        if endpoint.out_until:
             endpoint.out_until = now + self._ejection.seconds
-            origin.refresh()
             self._refresh()
+        elif limit and endpoint.failures >= limit and not (reached and self._spared(endpoint)):
+            self._eject(endpoint, now, "failures")
+
+    def outlying(self, endpoint: Endpoint, now: float, why: str) -> None:
+        """It fails or dawdles more than the others; that ejects no more than `max_ejected`."""
+        if not endpoint.out_until and not self._spared(endpoint):
+            self._eject(endpoint, now, why)
+
+    def _eject(self, endpoint: Endpoint, now: float, why: str) -> None:
+        endpoint.out_until = now + self._ejection.seconds
+        self._refresh()
+        self._heard(endpoint.origin, why)
+
+    def _spared(self, endpoint: Endpoint) -> bool:
+        """Whether one that lives stays in, because enough others are out."""
+        of_all = list(self._addresses())
+        out = sum(bool(each.out_until) for each in of_all)
+        most = min(max(1, int(self._ejection.max_ejected * len(of_all) + 1e-9)), len(of_all) - 1)
+        return out >= (most if self._ejection.max_ejected else 0)
+
+    def _addresses(self) -> Iterator[Endpoint]:
+        """Of all origins that are neither steered away from nor found unhealthy."""
+        return (endpoint for origin in self.origins if origin.wanted for endpoint in origin.endpoints)
 
     def abandoned(self, endpoint: Endpoint, now: float) -> None:
         """An exchange there ended without a verdict: one that was out may be tried at once."""
@@ -144,25 +218,56 @@ class Roster:
         """The origins of that HOST:PORT; more than one where they differ in their path only."""
         return [origin for origin in self.origins if origin.key == key]
 
+    def tick(self, now: float) -> None:
+        """Let those that are in their slow start have more of their weight; about once a second."""
+        for origin in tuple(self._ramping):
+            if origin.ramp_from is None:
+                origin.ramp_from = now
+            share = (now - origin.ramp_from) / self._slow_start
+            if share >= 1 or origin not in self._was_up:
+                self._ramping.discard(origin)
+                origin.ramp_from = None
+                share = 1.0
+            origin.weight = origin.full_weight * max(share, LEAST_RAMP)
+
     # --- inside
 
-    def _readmit(self, origin: Origin) -> None:
+    @staticmethod
+    def _readmit(origin: Origin) -> None:
         for endpoint in origin.endpoints:
             endpoint.failures = 0
             endpoint.out_until = 0.0
-        origin.refresh()
 
     def _refresh(self) -> None:
-        up = [origin for origin in self.origins if origin.wanted and origin.usable]
-        self._reserve = tuple(origin for origin in up if origin.reserve)
-        self.usable = tuple(origin for origin in up if not origin.reserve) or self._reserve
-        self.next_return = min(
-            (
-                endpoint.out_until
-                for origin in self.origins
-                if origin.wanted
-                for endpoint in origin.endpoints
-                if endpoint.out_until
-            ),
-            default=math.inf,
-        )
+        """Work out who may be chosen, after any change."""
+        steered = [origin for origin in self.origins if origin.steered is Steer.UP]
+        known = sum(len(origin.endpoints) for origin in steered)
+        healthy = sum(not endpoint.out_until for endpoint in self._addresses())
+        self.panic = healthy < self._panic_below * known
+        for origin in self.origins:
+            origin.refresh(all_of_them=self.panic)
+        up = [origin for origin in steered if (self.panic or origin.checked is not False) and origin.usable]
+        up.sort(key=_priority)
+        self._tiers = tuple(tuple(tier) for _, tier in groupby(up, _priority))
+        self.usable = self._tiers[0] if self._tiers else ()
+        self.next_return = math.inf
+        if not self.panic:
+            self.next_return = min(
+                (each.out_until for each in self._addresses() if each.out_until), default=math.inf
+            )
+        if self._slow_start:
+            self._follow(set(up))
+
+    def _follow(self, up: set[Origin]) -> None:
+        """Begin the slow start of those that are up again."""
+        for origin in up & self._back:
+            origin.ramp_from = None
+            origin.weight = origin.full_weight * LEAST_RAMP
+            self._ramping.add(origin)
+        self._back |= self._was_up - up
+        self._back -= up
+        self._was_up = up
+
+
+def _priority(origin: Origin) -> int:
+    return origin.priority

@@ -24,6 +24,7 @@ class OriginSettings:
 
     url: str
     weight: int = 1
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +52,37 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Ejection:
-    """Passive health: out after so many failures in a row, for so many seconds; 0 failures: never."""
+    """Passive health: out after so many failures in a row, for so many seconds; 0 failures: never.
+
+    Also out, judged over `window` seconds with at least `min_requests`: where `error_rate` of them
+    failed, or their mean time is `slower_than` times that of the others (None: not judged).
+    `max_ejected` bounds the share that is out though it still answers.
+    """
 
     consecutive_failures: int = 5
     seconds: float = 10.0
+    error_rate: float | None = None
+    slower_than: float | None = None
+    window: float = 10.0
+    min_requests: int = 20
+    max_ejected: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """Active health: GET `path` every `interval` seconds; `timeout` in seconds."""
+    """Active health: GET `path` every `interval` seconds, spread by `jitter` of it; `timeout` in seconds.
+
+    Good is a status within one of the ranges `status`, and a body that has `body` in it.
+    """
 
     path: str = "/healthz"
     interval: float = 5.0
     timeout: float = 1.0
     unhealthy_after: int = 3
     healthy_after: int = 2
+    status: tuple[tuple[int, int], ...] = ((200, 399),)
+    body: str | None = None
+    jitter: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +103,18 @@ class UpstreamSettings:
     `max_connections` to each origin and `max_pending` requests that wait for one are this worker's
     share; `keepalive` is how long an idle connection is kept (below the origins' own), `max_age`
     after how long a connection is not used again, both in seconds; `resolver` is the address
-    of a DNS server, `dns_interval` the seconds between resolutions where no TTL is known.
+    of a DNS server, `dns_interval` the seconds between resolutions where no TTL is known;
+    `hash_bound` bounds loads under consistent hashing (0: no bound); `slow_start` is how many
+    seconds an origin that returns takes to come back to its weight; with less than the share
+    `panic_below` of the addresses healthy, all are used.
     """
 
     name: str
     origins: tuple[OriginSettings, ...]
     balance: Balance = Balance.ROUND_ROBIN
+    hash_bound: float = 1.25
+    slow_start: float = 0.0
+    panic_below: float = 0.0
     host_header: str = "preserve"
     health_check: HealthCheck | None = None
     timeouts: Timeouts = Timeouts()

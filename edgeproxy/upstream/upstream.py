@@ -17,11 +17,13 @@ from edgeproxy.upstream.connection import Connection
 from edgeproxy.upstream.dns import Resolver, SystemResolver, Watch, literal
 from edgeproxy.upstream.exchange import OriginExchange
 from edgeproxy.upstream.origin import Address, Origin, Steer, unix_address
+from edgeproxy.upstream.outliers import Outliers
 from edgeproxy.upstream.ports import PLAIN_GET, OriginRequest, ResponseSink
 from edgeproxy.upstream.recorder import Recorder
 from edgeproxy.upstream.retry import IDEMPOTENT, Again, may_retry
 from edgeproxy.upstream.roster import Roster
 from edgeproxy.upstream.settings import UpstreamSettings
+from edgeproxy.upstream.shown import shown
 from edgeproxy.upstream.supply import Supply, Tries
 
 GATEWAY_ERRORS = frozenset({502, 503, 504})
@@ -47,7 +49,17 @@ class Upstream:
         self.settings = settings
         self._recorder = recorder
         self._clock = clock
-        self._roster = Roster(origins, make_balancer(settings.balance, origins), settings.ejection)
+        balancer = make_balancer(settings.balance, origins, settings.hash_bound)
+        self._roster = Roster(
+            origins,
+            balancer,
+            settings.ejection,
+            slow_start=settings.slow_start,
+            panic_below=settings.panic_below,
+            heard=self._ejected,
+        )
+        outliers = Outliers(settings.ejection)
+        self._outliers = outliers if outliers.judges else None
         self._supply = Supply(settings, self._roster, self, context, clock)
         self._budget = RetryBudget(settings.retries.budget)
         self._resolver = resolver
@@ -76,6 +88,7 @@ class Upstream:
         self._schedule()
         for origin in self._roster.origins:
             self._locate(origin)
+        self._judge(self._ticked)
 
     async def close(self) -> None:
         """Close every connection and end every task; exchanges under way fail."""
@@ -89,6 +102,7 @@ class Upstream:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks.clear()
+        self._recorder.panic(self.name, False)
         self._supply.close()
         await asyncio.sleep(0)  # lets the transports tell that they are gone
 
@@ -102,7 +116,9 @@ class Upstream:
         """
         self._budget.requests += 1
         now = self._clock()
-        endpoint = self._roster.choose(request.hash_key, now, risk=request.method in IDEMPOTENT)
+        endpoint = None if request.prefer is None else self._roster.preferred(request.prefer, now)
+        if endpoint is None:
+            endpoint = self._roster.choose(request.hash_key, now, risk=request.method in IDEMPOTENT)
         connection = None if endpoint is None else self._supply.reuse(endpoint, request, now)
         if connection is None:
             tries = Tries(self.settings.retries.attempts, endpoint)
@@ -219,6 +235,8 @@ class Upstream:
     def answered(self, exchange: OriginExchange) -> None:
         endpoint = exchange.connection.endpoint
         status = exchange.status
+        if endpoint.seen is not None and status not in GATEWAY_ERRORS:
+            endpoint.seen.answered(self._clock() - exchange.started)
         if status in GATEWAY_ERRORS:
             self._roster.failed(endpoint, self._clock(), reached=True)
         elif endpoint.out_until:
@@ -258,6 +276,9 @@ class Upstream:
     def _record(self, origin: Origin, code: int | str, started: float) -> None:
         self._recorder.origin_request(self.name, origin.key, code, self._clock() - started)
 
+    def _ejected(self, origin: Origin, why: str) -> None:
+        self._recorder.ejected(self.name, origin.key, why)
+
     # --- health and steering
 
     def available(self) -> bool:
@@ -282,27 +303,7 @@ class Upstream:
 
     def snapshot(self) -> list[dict[str, Any]]:
         """The origins as they are now, for operators: JSON-able."""
-        return [
-            {
-                "origin": origin.key,
-                "state": origin.state,
-                "weight": 0 if origin.reserve else origin.weight,
-                "checked": origin.checked,
-                "active": origin.active,
-                "connections": origin.held,
-                "idle": sum(len(endpoint.idle) for endpoint in origin.endpoints),
-                "waiting": self._supply.pool.waiting,
-                "addresses": [
-                    {
-                        "address": str(endpoint.address),
-                        "state": "ejected" if endpoint.out_until else "up",
-                        "failures": endpoint.failures,
-                    }
-                    for endpoint in origin.endpoints
-                ],
-            }
-            for origin in self._roster.origins
-        ]
+        return shown(self._roster, self._supply.pool.waiting)
 
     # --- names
 
@@ -344,6 +345,17 @@ class Upstream:
         if now - self._ticked >= 1.0:
             self._ticked = now
             self._budget.tick()
+            self._judge(now)
+
+    def _judge(self, now: float) -> None:
+        """What is done by time: slow starts, outliers, and telling of a panic."""
+        roster = self._roster
+        roster.tick(now)
+        if self._outliers is not None:
+            endpoints = [endpoint for origin in roster.origins for endpoint in origin.endpoints]
+            for endpoint, why in self._outliers.judge(endpoints, now):
+                roster.outlying(endpoint, now, why)
+        self._recorder.panic(self.name, roster.panic)
 
 
 def _sweep_interval(settings: UpstreamSettings) -> float:

@@ -118,10 +118,18 @@ class Records:
 
     def __init__(self) -> None:
         self.tries: list[tuple[str, int | str]] = []
+        self.ejections: list[tuple[str, str]] = []
+        self.panics: list[bool] = []
 
     def origin_request(self, upstream: str, origin: str, code: int | str, seconds: float) -> None:
         assert seconds >= 0
         self.tries.append((origin, code))
+
+    def ejected(self, upstream: str, origin: str, why: str) -> None:
+        self.ejections.append((origin, why))
+
+    def panic(self, upstream: str, on: bool) -> None:
+        self.panics.append(on)
 
     @property
     def codes(self) -> list[int | str]:

@@ -131,7 +131,8 @@ routes:
         "X-Plain": "shown",
     }
     assert shown["cache"]["memory"]["max_size"] == "256MiB"
-    assert shown["upstreams"]["shop"]["ejection"] == {"consecutive_failures": 5, "for": "10s"}
+    ejection = shown["upstreams"]["shop"]["ejection"]
+    assert (ejection["for"], ejection["max_ejected"]) == ("10s", "50%")
     assert "hush" not in repr(config).replace("Basic hush", "").replace("'X-Api-Key': 'hush'", "")
 
 

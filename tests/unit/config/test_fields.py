@@ -100,6 +100,21 @@ def test_node_keys(text: str, message: str) -> None:
         ("host_header: a b", 'host_header: "a b" is no host, write preserve, origin, or a name'),
         ("health_check: {path: healthz}", 'health_check.path: "healthz" is no path, begin it with /'),
         ("health_check: {interval: 1ms}", "health_check.interval: 1ms is too small, write 50ms or more"),
+        ("health_check: {status: 99}", "health_check.status[0]: 99 is no status code, write one, or a range"),
+        ("health_check: {status: [200-100]}", 'health_check.status[0]: "200-100" is no status code'),
+        ("health_check: {status: []}", "health_check.status: is empty, write at least one"),
+        ("health_check: {status: yes}", 'health_check.status[0]: "yes" is no status code'),
+        ("health_check: {jitter: 200%}", 'health_check.jitter: "200%": more than 100%'),
+        ("ejection: {error_rate: 0.5}", "ejection.error_rate: 0.5: no percent sign, write 50%"),
+        ("ejection: {error_rate: 0%}", 'ejection.error_rate: "0%" is too small'),
+        ("ejection: {slower_than: 1}", "ejection.slower_than: 1.0 is too small, write more than 1"),
+        ("ejection: {slower_than: fast}", 'ejection.slower_than: "fast"'),
+        ("ejection: {max_ejected: 3}", "ejection.max_ejected: 3: no percent sign, write 3%"),
+        ("hash: {header: 'a b'}", 'hash.header: "a b" is no field name'),
+        ("hash: url", 'hash: "url" stands where keys belong, write some of header, cookie, headroom'),
+        ("hash: {headroom: 1.25}", "hash.headroom: 1.25: no percent sign"),
+        ("slow_start: 30", "slow_start: 30: no unit, write 30s"),
+        ("panic_below: 50", "panic_below: 50: no percent sign, write 50%"),
         ("timeouts: {connect: 1}", "timeouts.connect: 1: no unit, write 1s"),
         ("timeouts: 5s", 'timeouts: "5s" stands where keys belong, write some of connect, first_byte'),
         ("retries: {budget: 0.2}", "retries.budget: 0.2: no percent sign, write 20%"),
@@ -134,7 +149,7 @@ def test_upstream_keys(text: str, message: str) -> None:
         ("'unix:/'", 'url: "unix:/" is no unix socket'),
         ("{url: 'http://a', weight: -1}", "weight: -1 is too small, write 0 or more"),
         ("{url: 'http://a', weigth: 1}", "weigth: unknown key, did you mean weight?"),
-        ("5", ": 5 stands where keys belong, write some of url, weight below it"),
+        ("5", ": 5 stands where keys belong, write some of url, weight, priority below it"),
     ],
 )
 def test_origins(origin: str, message: str) -> None:
@@ -146,6 +161,12 @@ def test_origins(origin: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("sticky: {}", "sticky.secret: is missing, add it"),
+        ("sticky: {secret: short}", "sticky.secret: shorter than 16 characters, write a longer one"),
+        ("sticky: {secret: 0123456789abcdefg, cookie: 'a b'}", 'sticky.cookie: "a b" is no field name'),
+        ("canary: {weight: 5%}", "canary.upstream: is missing, add it"),
+        ("canary: {upstream: b, weight: 5}", "canary.weight: 5: no percent sign, write 5%"),
+        ("canary: {upstream: b, by: cookie}", 'canary.by: "cookie" is not known here'),
         ("match: {path: static}", 'match.path[0]: "static" does not begin with /, write "/static"'),
         ("match: {path: '/a?b'}", 'match.path[0]: "/a?b" has a query or a fragment'),
         ("match: {path: '/a b'}", 'match.path[0]: "/a b" is no path, percent-encode'),
@@ -386,3 +407,29 @@ def test_what_a_variable_held_is_not_shown(text: str, message: str) -> None:
     found = said(lines(refused(text, X="hush", E="")))
     assert any(line.startswith(message) for line in found), found
     assert "hush" not in "".join(found)
+
+
+def test_status_codes_are_numbers_ranges_and_lists() -> None:
+    def read(text: str) -> tuple[str, ...]:
+        check = loaded("", rest=UPSTREAM.format(f"health_check: {{status: {text}}}")).upstreams["shop"]
+        assert check.health_check is not None
+        return check.health_check.status
+
+    assert read("204") == ("204",)
+    assert read("[200-299, 304, '404']") == ("200-299", "304", "404")
+
+
+def test_what_is_off_may_be_said_so() -> None:
+    keys = "balance: consistent_hash, hash: {headroom: null}, ejection: {error_rate: null, slower_than: null}"
+    shop = loaded("", rest=UPSTREAM.format(keys)).upstreams["shop"]
+    assert (shop.hash.headroom, shop.ejection.error_rate, shop.ejection.slower_than) == (None, None, None)
+    shop = loaded("", rest=UPSTREAM.format("ejection: {slower_than: 3}")).upstreams["shop"]
+    assert shop.ejection.slower_than == 3
+
+
+def test_the_secret_of_a_sticky_cookie_is_shown_to_nobody() -> None:
+    route = ROUTE.format("cache: {enabled: false}, sticky: {secret: hush-hush-hush-hush}")
+    assert loaded("", rest=route).masked()["routes"][0]["sticky"] == {
+        "secret": "***",
+        "cookie": "edgeproxy_origin",
+    }

@@ -163,3 +163,38 @@ def test_an_admin_api_that_is_guarded_or_near(admin: dict[str, Any]) -> None:
 )
 def test_any_shape_is_taken(raw: dict[str, Any]) -> None:
     check_references(raw)
+
+
+@pytest.mark.parametrize("key", ["sticky", "canary"])
+@pytest.mark.parametrize("cache", [{}, {"cache": {"enabled": True}}, {"cache": {"enabled": "true"}}])
+def test_what_is_one_clients_own_is_for_routes_without_a_cache(key: str, cache: dict[str, Any]) -> None:
+    route = ROUTE | {key: {"upstream": "shop"}} | cache
+    assert told({"routes": [route]}) == [
+        f"routes[0].{key}: is one client's own, and this route has a cache, "
+        "add cache: {enabled: false}, or remove it"
+    ]
+    assert told({"routes": [route | {"cache": {"enabled": False}}]}) == []
+    assert told({"routes": [ROUTE | {key: None}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"), [("shpo", "did you mean shop?"), ("x", "the upstreams here are: shop")]
+)
+def test_a_canary_names_an_upstream(name: str, instead: str) -> None:
+    route = ROUTE | {"canary": {"upstream": name}, "cache": {"enabled": False}}
+    assert told({"routes": [route]}) == [
+        f'routes[0].canary.upstream: no upstream is named "{name}", {instead}'
+    ]
+
+
+def test_what_is_hashed_is_one_thing_and_of_use() -> None:
+    hashed = SHOP | {"balance": "consistent_hash", "hash": {"header": "a"}}
+    assert told({"upstreams": {"shop": hashed}}) == []
+    assert told({"upstreams": {"shop": hashed | {"hash": {"header": "a", "cookie": "b"}}}}) == [
+        "upstreams.shop.hash.cookie: both header and cookie, keep one"
+    ]
+    assert told({"upstreams": {"shop": hashed | {"balance": "random_two"}}}) == [
+        "upstreams.shop.hash.header: means nothing without consistent hashing, "
+        "write balance: consistent_hash, or remove it"
+    ]
+    assert told({"upstreams": {"shop": SHOP | {"hash": {"headroom": "10%"}}}}) == []

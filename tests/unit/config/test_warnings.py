@@ -127,3 +127,17 @@ def test_a_cpu_that_this_machine_does_not_give() -> None:
         f"write some of {allowed}, or auto"
     ]
     assert warnings(loaded("server: {cpu_affinity: auto}")) == []
+
+
+def test_a_canary_of_the_routes_own_upstream() -> None:
+    def told(upstream: str) -> list[str]:
+        rest = (
+            "upstreams: {a: {origins: ['http://a']}, b: {origins: ['http://b']}}\n"
+            f"routes: [{{name: r, upstream: {upstream}, cache: {{enabled: false}}, "
+            "canary: {upstream: b, weight: 5%}}]\n"
+        )
+        return warnings(loaded("", rest=rest))
+
+    assert told("a") == []
+    line, _ = sorted(told("b"))
+    assert line == "routes[0] (r): canary names the route's own upstream, so it changes nothing; name another"

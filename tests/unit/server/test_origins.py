@@ -77,9 +77,10 @@ def test_a_reload_keeps_what_is_known_of_origins_that_stay(origins, counters):
 
 def test_the_workers_numbers_are_added_up(origins):
     def snapshot(state: str) -> dict:
-        return {
-            "upstreams": {"shop": [{"origin": ONE, "state": state, "active": 2, "connections": 3, "idle": 1}]}
-        }
+        origin = {"origin": ONE, "state": state, "active": 2, "connections": 3, "idle": 1}
+        if state == "ejected":
+            origin |= {"panic": True, "weight": 3, "share_of_weight": 0.4, "priority": 1}
+        return {"upstreams": {"shop": [origin]}}
 
     merged = origins.merge([snapshot("up"), snapshot("ejected"), {}])
     assert merged["shop"]["origins"][0] == {
@@ -87,6 +88,10 @@ def test_the_workers_numbers_are_added_up(origins):
         "state": "up",
         "healthy": True,
         "ejected_by": 1,
+        "in_panic": 1,
+        "weight": 3,
+        "share_of_weight": 0.4,
+        "priority": 1,
         "active": 4,
         "connections": 6,
         "idle": 2,

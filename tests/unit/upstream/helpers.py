@@ -107,9 +107,11 @@ class GivenBody:
             consumer.on_body_end(self.trailers)
 
 
-def make_origin(url: str = "http://origin.test:80", weight: int = 1, addresses: int = 1) -> Origin:
+def make_origin(
+    url: str = "http://origin.test:80", weight: int = 1, addresses: int = 1, priority: int = 0
+) -> Origin:
     """An origin with that many addresses."""
-    origin = Origin(parse_location(url), weight)
+    origin = Origin(parse_location(url), weight, priority)
     origin.resolved([Address(2, (f"127.0.0.{index + 1}", 80)) for index in range(addresses)])
     return origin
 

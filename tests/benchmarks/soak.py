@@ -46,7 +46,7 @@ version: 1
 server: {{listen: ["127.0.0.1:{port}"], workers: {workers}}}
 admin: {{listen: "127.0.0.1:{admin}"}}
 cache: {{memory: {{max_size: {memory}B}}}}
-upstreams: {{soak: {{origins: ["http://127.0.0.1:{origin}"]}}}}
+upstreams: {{soak: {{origins: ["http://127.0.0.1:{origin}"], timeouts: {{connect: 30s}}}}}}
 routes: [{{name: all, upstream: soak}}]
 """
 SCRIPT = """\
@@ -167,7 +167,9 @@ def load(folder: Path, port: int, urls: int, limit: float) -> Iterator["subproce
 
 
 def soak(options: argparse.Namespace) -> int:
-    """Run it and tell; the exit code."""
+    """Run it and tell; the exit code. What is started ends with this, by whatever signal."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     budget: int = options.memory
     with tempfile.TemporaryDirectory(prefix="edgeproxy-soak-") as name:
         folder = Path(name)

@@ -21,10 +21,11 @@ class Express(Lane):
 
         `fast` has just found nothing stored for it.
         """
-        missed = fast.missed
-        if missed is None or self.closed:
+        missed, fast.missed = fast.missed, None
+        # Of these very bytes: while a connection drains, nobody asked the fast path about them.
+        if missed is None or missed[0] != data or self.closed:
             return None
-        plain, route, key = missed
+        _, plain, route, key = missed
         if not route.plain:
             return None
         fetcher = self.fetcher

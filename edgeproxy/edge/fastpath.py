@@ -54,8 +54,8 @@ class FastPath:
     """The fast path of one scheme, and of peers that are or are not `trusted` to name another.
 
     `now` is the coarse wall clock, moved by its owner; `budget` in bytes is what remembered heads and
-    answers ready to be sent may take. `missed` is, after an `answer` of None, the head (without its fields:
-    none matters to a cache), route and key of a plain GET for which nothing is stored.
+    answers ready to be sent may take. `missed` is, after an `answer` of None, what was asked: a plain GET for
+    which nothing is stored, its bytes, its head (without its fields: none matters to a cache), route and key.
     """
 
     __slots__ = (
@@ -110,7 +110,7 @@ class FastPath:
         self._warm: dict[Hot, None] = {}  # those that have bytes to send
         self._warmth = 0
         self.last: Hot | None = None
-        self.missed: tuple[RequestHead, Route, bytes] | None = None
+        self.missed: tuple[bytes, RequestHead, Route, bytes] | None = None
         # rules
         self._router: Router | None = None
         self._names: Heads | None = None
@@ -262,7 +262,7 @@ class FastPath:
             primary = self._memory.get(key) or self._lookup.bring(key, policy)
         if primary is None:
             if data and head.method == b"GET":
-                self.missed = (head, route, key)
+                self.missed = (data, head, route, key)
             return None
         if data and not primary.name_sets[0] and len(primary) == 1:
             hot = self._known(primary.find(b""), head.method)

@@ -171,9 +171,9 @@ class Outgoing:
             asked_for = client.forwarded_host or asked_for
             if client.forwarded_for is not None:
                 chain = client.forwarded_for + b", " + chain
-            given = _REQUEST_ID.search(lines)
-            if given is not None:
-                request_id, id_line = given[1], b""
+            given = _REQUEST_ID.findall(lines)
+            if given:
+                request_id, id_line = given[-1].rstrip(b" \t"), b""
         head = self._plain % (
             path,
             host,

@@ -305,7 +305,7 @@ class Trip:
             return self.fill
         route, lane = self.route, self._lane
         collapse = self.collapse_key
-        out = self._connection.unpack(self._data, self)
+        out = self._connection.unpack(self)
         out.head = end_to_end(out.head)
         request = Request(out, self._plan, route, self._upstream, self.note)
         request.fwd = self.fwd

@@ -102,7 +102,7 @@ class PurgeTable:
     @classmethod
     def make(cls, path: Path) -> "PurgeTable":
         """A new, empty table in a file, whose room is taken at once. Raises OSError."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
             os.posix_fallocate(fd, 0, _SIZE)  # else a full disk would be a SIGBUS at some later rule
         except BaseException:
@@ -113,7 +113,7 @@ class PurgeTable:
     @classmethod
     def reopen(cls, path: Path) -> "PurgeTable":
         """The table that an earlier run left, for a new run. Raises OSError, or TableDamaged."""
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
             _check(fd, path)
             os.posix_fallocate(fd, 0, _SIZE)  # a copy may have holes

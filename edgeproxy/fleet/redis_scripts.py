@@ -63,10 +63,14 @@ for _, entry in ipairs(found) do
   if type(position) == 'table' then return position end
   redis.call('XDEL', KEYS[7], entry[1])
 end
+if redis.call('XLEN', KEYS[7]) == 0 then redis.call('DEL', KEYS[7]) end
 return {#found, tonumber(redis.call('GET', KEYS[2]) or '0')}
 """
 )
-"""ARGV: identity, how many to keep, how many to take, bytes and parts that one may have."""
+"""ARGV: identity, how many to keep, how many to take, bytes and parts that one may have.
+
+An empty inbox is deleted: else an entry with the last id there is would let nobody write another.
+"""
 
 BEAT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end

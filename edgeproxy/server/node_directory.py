@@ -31,6 +31,7 @@ _LEFT_BEHIND = 60.0
 """Seconds after which a temporary directory that nobody holds counts as left behind."""
 
 _log = logging.getLogger("edgeproxy.supervisor")
+_LONGEST_STATE = 4096  # bytes
 
 
 class Unusable(EdgeProxyError):
@@ -83,7 +84,7 @@ def open_lasting(path: str) -> NodeDirectory:
         root.mkdir(parents=True, exist_ok=True)
         lock = _hold(root)
     except OSError as error:
-        raise Unusable(f"{root} cannot be used: {error.strerror}") from error
+        raise Unusable(f"{root} cannot be used: {error.strerror or error}") from error
     if lock is None:
         raise Unusable(f"another node uses {root}, give each its own")
     try:
@@ -92,7 +93,7 @@ def open_lasting(path: str) -> NodeDirectory:
     except BaseException as error:
         os.close(lock)
         if isinstance(error, OSError):
-            raise Unusable(f"{root} cannot be used: {error.strerror}") from error
+            raise Unusable(f"{root} cannot be used: {error.strerror or error}") from error
         raise
     return directory
 
@@ -155,22 +156,29 @@ def _hold(root: Path) -> int | None:
 
 def _read_state(root: Path) -> dict[str, object] | None:
     try:
-        state = json.loads((root / "state.json").read_text())
-    except (OSError, ValueError):
+        state = json.loads(_read(root / "state.json", _LONGEST_STATE))
+    except (OSError, ValueError, RecursionError):
         return None
     return state if isinstance(state, dict) else None
 
 
+def _read(path: Path, most: int = -1) -> bytes:
+    """A file's bytes, `most` of them; of a pipe or what a link leads to, nothing. Raises OSError."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        return file.read(most) or b""
+
+
 def _digest(root: Path) -> str:
     try:
-        return blake2b((root / "purges").read_bytes(), digest_size=16).hexdigest()
+        return blake2b(_read(root / "purges"), digest_size=16).hexdigest()
     except OSError:
         return "none"
 
 
 def _write_state(root: Path, *, clean: bool, digest: str) -> None:
     new = root / "state.json.new"
-    with new.open("w") as file:
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump({"clean": clean, "boot": _boot(), "digest": digest}, file)
         file.flush()
         os.fsync(file.fileno())

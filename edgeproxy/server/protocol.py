@@ -227,11 +227,9 @@ class ClientConnection(asyncio.Protocol):
                 self._intake.add(body.feed(self._intake.all()))
         exchange.task = listening.serve(exchange)
 
-    def unpack(self, data: bytes, trip: Trip) -> Downstream:
+    def unpack(self, trip: Trip) -> Downstream:
         """The exchange that goes on with a request that turned out not to be plain (`ExpressClient`)."""
-        listening = self._listening
-        head = parse_request_head(data, trip.client.scheme, listening.limits.head)
-        exchange = begin_exchange(self, head, trip.client, listening.loop, trip.note.received)
+        exchange = begin_exchange(self, trip.head, trip.client, self._listening.loop, trip.note.received)
         if self.exchange is trip:
             self.exchange = exchange
         else:

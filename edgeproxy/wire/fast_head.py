@@ -18,8 +18,9 @@ MAX_LINES_BEFORE_HOST = 8
 
 NOT_PLAIN = frozenset(
     b"authorization cache-control content-length expect host http2-settings if-match if-modified-since"
-    b" if-none-match if-range if-unmodified-since keep-alive max-forwards pragma proxy-authorization"
-    b" proxy-connection range te trailer transfer-encoding upgrade via".split()
+    b" if-none-match if-range if-unmodified-since keep-alive max-forwards pragma proxy-authenticate"
+    b" proxy-authentication-info proxy-authorization proxy-connection range te trailer transfer-encoding"
+    b" upgrade via".split()
 )
 """Fields that send a request the slow way; so does a Connection other than keep-alive."""
 

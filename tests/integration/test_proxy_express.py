@@ -11,6 +11,7 @@ from types import FrameType
 import pytest
 
 import edgeproxy
+from edgeproxy.config.load import load_text
 from edgeproxy.fleet.rules import PurgeKind, PurgeRule
 from edgeproxy.telemetry.access_log import AccessLog
 from tests.integration.raw_origins import Talk, origin, until
@@ -130,7 +131,7 @@ async def both_ways(shop: Shop, text: str, asked: bytes, taken: bool = True) -> 
             second = await proxy.ask(asked)
             heads = [_DRAWN.sub(rb"\1", head) for head in shop.heads[1:]]
             # The two writers differ in blanks only, and not in what they say.
-            heads = [re.sub(rb":[ \t]*", b": ", head) for head in heads]
+            heads = [re.sub(rb":[ \t]*", b": ", re.sub(rb"[ \t]+\r", b"\r", head)) for head in heads]
             answers = [(one.status, one.reason, one.fields, one.body) for one in (first, second)]
             tiers = [
                 count(proxy, "edgeproxy_tier_requests_total", "memory", result) for result in ("hit", "miss")
@@ -168,6 +169,7 @@ TRUSTED = PLAIN.replace('0"}', '0", trusted_proxies: ["127.0.0.0/8"]}')
         ("X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\nX-Forwarded-Host: a.test\r\n", True),
         ("x-request-id:  abc\r\nForwarded: for=x\r\nX-Real-IP: 1.2.3.4\r\nX_A: b\r\n", True),
         (f"traceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n", False),
+        ("X-Request-Id: a\r\nX-Request-Id: b\t \r\n", True),
         ("CDN-Loop: other\r\n", False),
     ],
 )
@@ -404,3 +406,62 @@ async def test_the_work_of_one_request_stays_within_its_bounds(lines: tuple[str,
             sys.setprofile(None)
         assert express(proxy) == (before[0] + 20, before[1])
     assert calls / 20 <= most
+
+
+DRAINED = (
+    "GET /mine HTTP/1.1\r\nHost: b.test\r\nCookie: b\r\n\r\n",
+    "POST /mine HTTP/1.1\r\nHost: b.test\r\nContent-Length: 3\r\n\r\nabc",
+    "DELETE /mine HTTP/1.1\r\nHost: b.test\r\nAuthorization: Bearer b\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("asked", DRAINED)
+async def test_who_asks_while_connections_drain_was_answered_with_what_another_had_asked(asked: str) -> None:
+    shop = Shop(*FRESH)
+    async with warm(shop) as proxy, proxy.client() as mine:
+        await until(lambda: proxy.connections == 1)
+        await proxy.ask(b"GET /others HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        for listening in proxy.plane._listenings.values():
+            listening.drain()
+        before = express(proxy)
+        assert (await mine.ask(asked.encode())).status == 200
+        assert express(proxy) == before
+        assert shop.last.startswith(asked.partition(" HTTP")[0].encode())
+        assert b"Host: b.test\r\n" in shop.last
+        assert shop.bodies[-1] == asked.partition("\r\n\r\n")[2].encode()
+
+
+async def test_pipelined_requests_behind_a_trip_that_drains_are_their_own() -> None:
+    shop = Shop(*FRESH)
+    async with warm(shop) as proxy, proxy.client() as client:
+        shop.gate.clear()
+        await client.send(request("/a"))
+        await until(lambda: shop.waiting == 1)
+        await client.send(request("/b", "DELETE"))
+        for listening in proxy.plane._listenings.values():
+            listening.drain()
+        shop.gate.set()
+        assert (await client.answer()).status == 200
+        assert (await client.answer()).status == 200
+        assert [head.split(b" ")[:2] for head in shop.heads[-2:]] == [[b"GET", b"/a"], [b"DELETE", b"/b"]]
+
+
+async def test_smaller_limits_by_a_reload_do_not_strand_what_is_under_way() -> None:
+    shop = Growing(2, *FRESH)
+    shop.more.set()
+    async with warm(shop) as proxy:
+        shop.more.clear()
+        fields = {f"X-{number}": "x" for number in range(30)}
+        async with proxy.client() as client:
+            shop.gate.clear()
+            await client.send(request("/a", "GET", fields))
+            await until(lambda: shop.waiting == 1)
+            small = PLAIN.replace('0"}', '0", limits: {max_fields: 16}}')
+            config = load_text(small, {"o": proxy.config.upstreams["o"].origins[0].url})
+            proxy.plane.switch(proxy.plane.prepare(config))
+            follower = asyncio.create_task(proxy.get("/a"))
+            await until(lambda: express(proxy)[1] == 1)
+            shop.gate.set()
+            shop.more.set()
+            assert (await client.answer()).body == 2 * PIECE
+            assert (await follower).body == 2 * PIECE

@@ -254,3 +254,17 @@ async def test_nothing_is_found_by_walking_keys(redis_server: RedisServer) -> No
                 break
     assert said >= {"HKEYS", "HGET", "EVALSHA", "UNLINK", "XADD", "XREAD"}
     assert not said & {"SCAN", "KEYS", "HSCAN", "SSCAN", "ZSCAN", "FLUSHDB", "FLUSHALL"}
+
+
+async def test_an_event_with_the_last_id_there_is_does_not_close_the_inbox() -> None:
+    with RedisServer() as server, direct(server) as client:
+        log = RedisLog(server.url, "edge:", "a")
+        inbox = "edge:{purge}:inbox"
+        try:
+            joined = await log.join(b"", 0)
+            client.xadd(inbox, {"tag": "a"}, id="18446744073709551615-18446744073709551615")
+            assert await log.take_in(joined.identity) == 1
+            client.xadd(inbox, {"tag": "b"})
+            assert await log.take_in(joined.identity) == 2
+        finally:
+            await log.close()

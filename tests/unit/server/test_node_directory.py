@@ -1,5 +1,6 @@
 """The directory of a node's tier: held by one, believed or not, left in order or not at all."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -143,3 +144,29 @@ def test_where_shared_memory_is_small_it_is_in_the_directory_for_temporary_files
     with pytest.raises(Unusable, match="bytes free"):
         open_temporary(table, 1 << 60)
     table.close()
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "", "null", "\xff"])
+def test_what_the_last_run_says_is_read_whatever_it_is(tmp_path: Path, text: str) -> None:
+    open_lasting(str(tmp_path)).close(clean=True)
+    (tmp_path / "state.json").write_text(text, encoding="latin-1")
+    open_lasting(str(tmp_path)).close(clean=True)
+
+
+def test_a_pipe_in_the_place_of_a_file_does_not_hold_the_start_up(tmp_path: Path) -> None:
+    open_lasting(str(tmp_path)).close(clean=True)
+    (tmp_path / "state.json").unlink()
+    os.mkfifo(tmp_path / "state.json")
+    open_lasting(str(tmp_path)).close(clean=True)
+
+
+@pytest.mark.parametrize("name", ["purges", "state.json.new"])
+def test_nothing_is_written_to_where_a_link_leads(tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    root = tmp_path / "cache"
+    root.mkdir()
+    (root / name).symlink_to(victim)
+    with contextlib.suppress(Unusable):
+        open_lasting(str(root)).close(clean=True)
+    assert victim.read_text() == "mine"

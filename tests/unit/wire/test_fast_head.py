@@ -10,6 +10,7 @@ from edgeproxy.wire.fast_head import (
     match_plain,
 )
 from edgeproxy.wire.framing import Framing, keep_alive, request_framing
+from edgeproxy.wire.hop_by_hop import HOP_BY_HOP
 from edgeproxy.wire.limits import HeadLimits
 from edgeproxy.wire.request_head import parse_request_head
 from tests.unit.wire.test_authority import ACCEPTED as AUTHORITIES
@@ -210,3 +211,8 @@ def test_a_damaged_head_is_never_plain_where_it_is_refused(at: int, cut: int, ju
         assert plain is None
     else:
         agrees(data)
+
+
+def test_what_is_of_one_connection_only_is_never_plain() -> None:
+    """What is forwarded by the bytes of a plain head is not searched for these again."""
+    assert HOP_BY_HOP - {b"connection"} <= NOT_PLAIN

@@ -45,7 +45,7 @@ MOST_HEAD = 4096
 MOST_TOUCHED = 4096
 """Responses hit before their hits are counted elsewhere: more would hold the loop up."""
 WIRES_SHARE = 4
-"""One part in so many of the budget is for answers ready to be sent, the rest for heads."""
+"""One part in so many of the heads' budget comes on top of it, for answers ready to be sent."""
 HEAD_OVERHEAD = 150
 """Bytes that a remembered head costs beyond its own."""
 
@@ -53,9 +53,10 @@ HEAD_OVERHEAD = 150
 class FastPath:
     """The fast path of one scheme, and of peers that are or are not `trusted` to name another.
 
-    `now` is the coarse wall clock, moved by its owner; `budget` in bytes is what remembered heads and
-    answers ready to be sent may take. `missed` is, after an `answer` of None, what was asked: a plain GET for
-    which nothing is stored, its bytes, its head (without its fields: none matters to a cache), route and key.
+    `now` is the coarse wall clock, moved by its owner; `budget` in bytes is what remembered heads may
+    take, and a quarter more what answers ready to be sent may. `missed` is, after an `answer` of None, what
+    was asked: a plain GET for which nothing is stored, its bytes, its head (without its fields: none matters
+    to a cache), route and key.
     """
 
     __slots__ = (
@@ -214,13 +215,13 @@ class FastPath:
         if size <= MOST_HEAD and (self._reserved or self._reserve()):
             self._heads[data] = hot
             self._remembered += size
-            if self._remembered > self._budget // WIRES_SHARE * (WIRES_SHARE - 1) // 2:
+            if self._remembered > self._budget // 2:
                 self._old, self._heads, self._remembered = self._heads, {}, 0
         return hot
 
     def _reserve(self) -> bool:
         """Count the room for remembered heads once there is one: most paths of a worker see none."""
-        self._reserved = self._memory.reserve(self._budget)
+        self._reserved = self._memory.reserve(self._budget + self._budget // WIRES_SHARE)
         return self._reserved
 
     def _recognise(self, data: bytes) -> Hot | None:

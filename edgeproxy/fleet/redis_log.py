@@ -141,7 +141,7 @@ class RedisLog:
         now, applied, seen, told = await self._run(ROLL, keys=keys)
         return Roll(
             {_name(node): int(max(0.0, min(float(at), MAX_POSITION))) for node, at in _pairs(applied)},
-            {_name(node): max(0.0, now - float(at)) for node, at in _pairs(seen)},
+            {_name(node): max(0.0, float(now) - float(at)) for node, at in _pairs(seen)},
             {_name(node): int(word) for node, word in _pairs(told) if word.isdigit()},
         )
 

@@ -76,17 +76,17 @@ BEAT = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 if tonumber(redis.call('GET', KEYS[2]) or '0') < tonumber(ARGV[3]) then return -1 end
 local time = redis.call('TIME')
-local now = tonumber(time[1])
+local now = time[1] + time[2] / 1000000
 redis.call('ZADD', KEYS[4], ARGV[3], ARGV[2])
-redis.call('ZADD', KEYS[5], now, ARGV[2])
+redis.call('ZADD', KEYS[5], string.format('%.6f', now), ARGV[2])
 redis.call('HSET', KEYS[6], ARGV[2], ARGV[5])
-for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now - tonumber(ARGV[4]))) do
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', string.format('%.6f', now - ARGV[4]))) do
   redis.call('ZREM', KEYS[4], node)
   redis.call('ZREM', KEYS[5], node)
   redis.call('HDEL', KEYS[6], node)
 end
 for each = 8, #KEYS do
-  redis.call('HSET', KEYS[each], ARGV[2], string.format('%.0f', now * 1000000 + time[2]))
+  redis.call('HSET', KEYS[each], ARGV[2], string.format('%.0f', time[1] * 1000000 + time[2]))
   redis.call('PEXPIRE', KEYS[each], 60000)
 end
 return 0
@@ -97,6 +97,7 @@ ROLL = """
 local told = KEYS[8] and redis.call('HGETALL', KEYS[8]) or {}
 local applied = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
 local seen = redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES')
-return {tonumber(redis.call('TIME')[1]), applied, seen, told}
+local time = redis.call('TIME')
+return {string.format('%.6f', time[1] + time[2] / 1000000), applied, seen, told}
 """
-"""The second, each node's position and when it was last heard of, and what was said of one purge."""
+"""The time in seconds, each node's position and when it was last heard of, and what was said of one purge."""

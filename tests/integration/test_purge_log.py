@@ -419,6 +419,7 @@ async def test_a_node_whose_lease_ended_is_pending_but_nobody_waits_for_it(redis
     async with fleet(redis_server, "a", "b", timing=timing) as (a, b):
         await a.joined()
         await b.joined()
+        await eventually(lambda: a.state["nodes"] == ["a", "b"])
         await b.log._halt()
         await eventually(lambda: a.state["nodes"] == ["a"])
         assert [each["node"] for each in await a.log.nodes()] == ["a"]

@@ -55,11 +55,12 @@ class How:
 class Deliver:
     """Starts responses towards clients; bodies flow on by themselves."""
 
-    __slots__ = ("_heads", "_name")
+    __slots__ = ("_forwarded", "_heads", "_name")
 
     def __init__(self, heads: Heads, name: str) -> None:
         self._heads = heads
         self._name = name.encode()
+        self._forwarded: dict[tuple[Fwd, int, bool], bytes] = {}
 
     def __repr__(self) -> str:
         return f"<Deliver {self._name!r}>"
@@ -77,6 +78,19 @@ class Deliver:
             key=key if policy.show_key else None,
             detail=how.detail.encode() if policy.show_detail and how.detail else None,
         )
+
+    def forwarded(
+        self, fwd: Fwd, status: int, stored: bool, policy: CachePolicy, key: bytes, reason: str
+    ) -> bytes:
+        """The same of a plain answer from an origin, remembered where nothing of one response is shown."""
+        if policy.show_key or policy.show_detail:
+            how = How(fwd=fwd, fwd_status=status, stored=stored, detail=reason)
+            return self.cache_status(how, policy, key)
+        known = self._forwarded.get((fwd, status, stored))
+        if known is None:
+            known = self.cache_status(How(fwd=fwd, fwd_status=status, stored=stored), policy, None)
+            self._forwarded[(fwd, status, stored)] = known
+        return known
 
     def stored(
         self,

@@ -6,8 +6,6 @@ Must not know how a request is taken or carried.
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgeproxy.caching.cache_status import member
-from edgeproxy.caching.reasons import Fwd
 from edgeproxy.clock import Clock
 from edgeproxy.edge.cycle import Cycle
 from edgeproxy.edge.fetch import Fetcher
@@ -45,28 +43,9 @@ class Lane:
         self.taken = 0
         self.handed_on = 0
         self.closed = False
-        self._statuses: dict[tuple[Fwd, int, bool], bytes] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {len(self)} under way>"
 
     def __len__(self) -> int:
         return len(self.trips)
-
-    def cache_status(self, trip: "Trip", status: int, stored: bool) -> bytes:
-        """This cache's member of Cache-Status."""
-        policy = trip.route.policy
-        if policy.show_key or policy.show_detail:
-            return member(
-                policy.name.encode(),
-                fwd=trip.fwd,
-                fwd_status=status,
-                stored=stored,
-                key=trip.key if policy.show_key else None,
-                detail=trip.note.reason.encode() if policy.show_detail and trip.note.reason else None,
-            )
-        known = self._statuses.get((trip.fwd, status, stored))
-        if known is None:
-            known = member(policy.name.encode(), fwd=trip.fwd, fwd_status=status, stored=stored)
-            self._statuses[(trip.fwd, status, stored)] = known
-        return known

@@ -11,6 +11,7 @@ from edgeproxy.caching.decide import CLIENTS_OWN, Relay, Store
 from edgeproxy.caching.reasons import Fwd, Reason
 from edgeproxy.caching.storability import forbidden
 from edgeproxy.edge.fill import CollapseKey, Fill, FillFor
+from edgeproxy.edge.hot import JOIN_BELOW
 from edgeproxy.edge.lane import ExpressClient, Lane
 from edgeproxy.edge.ledger import Note, Outcome
 from edgeproxy.edge.outgoing import end_to_end
@@ -30,8 +31,6 @@ from edgeproxy.wire.request_head import parse_request_head
 from edgeproxy.wire.serialise import response_head_bytes
 
 _ANY = HeadLimits(1 << 30, 1 << 30, 1 << 30)  # they were kept when it was recognised
-JOIN_BELOW = 16 * 1024
-"""Bytes up to which head and body are joined for one write."""
 _NOT_CACHED = Relay(Reason.DISABLED)
 
 
@@ -93,7 +92,6 @@ class Trip:
         "gone",
         "key",
         "note",
-        "on_gone",
         "on_writable",
         "route",
         "sent",
@@ -154,7 +152,6 @@ class Trip:
         self.close_after = False
         self.gone = False
         self.on_writable: Callable[[], None] = nothing
-        self.on_gone: Callable[[], None] = nothing
 
     def __repr__(self) -> str:
         return f"<Trip {self._plain.target.uri!r} {'handed on' if self.fill else self.status or '-'}>"
@@ -198,11 +195,8 @@ class Trip:
         self.note.origin = origin.key
 
     def on_data(self, data: bytes) -> None:
-        """The body: all of it, or a piece for the other way."""
-        if self.fill is None:
-            self._content = data
-        else:
-            self.fill.on_data(data)
+        """The body, all of it: what comes in pieces was handed on with the head."""
+        self._content = data
 
     def on_error(self, error: UpstreamError) -> None:
         """It broke off."""
@@ -210,9 +204,6 @@ class Trip:
 
     def on_end(self, trailers: Fields | None) -> None:
         """The response is whole: store it or remember why not, and answer."""
-        if self.fill is not None:
-            self.fill.on_end(trailers)
-            return
         head = self._head
         assert head is not None
         note = self.note
@@ -232,12 +223,14 @@ class Trip:
             self._connection.exchange_ended(self)
 
     def _answer(self, head: ResponseHead) -> None:
-        heads = self._plan.heads
-        cache_status = self._lane.cache_status(self, head.status, self.note.stored)
+        heads, note, route = self._plan.heads, self.note, self.route
+        cache_status = self._plan.deliver.forwarded(
+            self.fwd, head.status, note.stored, route.policy, self.key, note.reason
+        )
         closes = self.close_after = self._connection.last_words
-        written = None if closes else heads.spliced(head, self.route, cache_status)
+        written = None if closes else heads.spliced(head, route, cache_status)
         if written is None:
-            lines = heads.relayed(head, self.route, cache_status, self._lane.clock.wall())
+            lines = heads.relayed(head, route, cache_status, self._lane.clock.wall())
             if closes:
                 lines.append((b"Connection", b"close"))
             written = response_head_bytes(head.status, head.reason, lines)

@@ -465,3 +465,14 @@ async def test_smaller_limits_by_a_reload_do_not_strand_what_is_under_way() -> N
             shop.more.set()
             assert (await client.answer()).body == 2 * PIECE
             assert (await follower).body == 2 * PIECE
+
+
+async def test_the_name_in_cache_status_is_that_of_the_configuration_in_force() -> None:
+    shop = Shop(DATE, "Cache-Control: no-store")
+    async with warm(shop) as proxy:
+        assert (await proxy.get("/a")).cache_status.startswith(b"edgeproxy; ")
+        renamed = PLAIN.replace('0"}', '0", name: other}')
+        config = load_text(renamed, {"o": proxy.config.upstreams["o"].origins[0].url})
+        proxy.plane.switch(proxy.plane.prepare(config))
+        assert (await proxy.get("/a")).cache_status.startswith(b"other; ")
+        assert express(proxy) == (2, 0)

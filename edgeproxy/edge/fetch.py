@@ -5,27 +5,20 @@ Must not know clients: who reads a fill is the cycle's business.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edgeproxy.caching import decide
-from edgeproxy.caching.adaptive import replaces
-from edgeproxy.caching.build import make_stored
-from edgeproxy.caching.compression import as_kept
 from edgeproxy.caching.decide import CLIENTS_OWN, Again, Complete, Freshen, OnResponse, Relay, Store, Unusable
 from edgeproxy.caching.invalidation import SAFE_METHODS
-from edgeproxy.caching.key import part_key, whole_key
-from edgeproxy.caching.parts import as_whole_if_all, combined, part_of, same_representation
-from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
-from edgeproxy.caching.retention import retention
 from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.caching.tags import tags_of
 from edgeproxy.clock import Clock
 from edgeproxy.edge.collapse import Collapse
 from edgeproxy.edge.compress import Compression
-from edgeproxy.edge.copies import drop_copies
 from edgeproxy.edge.deliver import body_length
 from edgeproxy.edge.fill import CollapseKey, Fill, FillFor, Moment
+from edgeproxy.edge.keeper import Keeper
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.routing import Route
@@ -67,8 +60,9 @@ class Fetcher:
         invalidate: Invalidate,
     ) -> None:
         self.collapse = Collapse()
-        self.fills: set[Fill] = set()
         self.unstored = UnstoredAnswers()
+        self.keeper = Keeper(lookup, compression, purges, clock, loop, self.collapse.vain, self.unstored)
+        self.fills: set[Fill] = set()
         self.compression = compression
         self.lookup = lookup
         self._memory = lookup.memory
@@ -76,7 +70,6 @@ class Fetcher:
         self._clock = clock
         self._loop = loop
         self._invalidate = invalidate
-        self._removals: set[asyncio.Task[list[bytes]]] = set()  # each bounded by the tier's timeout
 
     def __repr__(self) -> str:
         return f"<Fetcher fills={len(self.fills)} {self.collapse!r}>"
@@ -182,17 +175,10 @@ class Fetcher:
         if fill.stamp is not None and fill.held is not None:
             self._store(fill, fill.held, fill.stamp)
 
-    async def forget(self, key: bytes) -> list[bytes]:
-        """Remove what is stored under this key, in memory and the shared tier; its variants."""
-        variants = set(self._memory.remove(key))
-        if self.lookup.shared is not None:
-            variants.update(await self.lookup.shared.remove(key))
-        return sorted(variants)
-
     async def close(self) -> None:
         """Let what is being removed from the shared tier be removed: its timeout bounds that."""
         await self.compression.close()
-        await asyncio.gather(*self._removals, return_exceptions=True)
+        await self.keeper.close()
 
     # --- FillOwner
 
@@ -233,19 +219,19 @@ class Fetcher:
             decision, copies = self.compression.freshened(job.request, job.validated, decision, policy)
             if decision.keep is None:
                 for stored in (decision.stored, *copies):
-                    self._insert(stored, policy, now)
+                    self.keeper.insert(stored, policy, now)
             else:
                 if decision.keep not in CLIENTS_OWN:
-                    self._drop(decision.stored)
+                    self.keeper.drop(decision.stored)
                 self.unstored.note(job, decision.stored, decision.keep, now)
         elif isinstance(decision, Again):
             self.collapse.release(fill)
             if validated is not None:
-                self._drop(validated)
+                self.keeper.drop(validated)
         elif isinstance(decision, Relay):
             self.collapse.release(fill)
             if decision.drop and job.validated is not None:
-                self._drop(job.validated)
+                self.keeper.drop(job.validated)
             shared = job.store and job.request.method == b"GET" and not job.conditionals_forwarded
             if shared and decision.reason not in CLIENTS_OWN:
                 self.collapse.vain.remember(job.key, self._clock.monotonic())
@@ -290,95 +276,9 @@ class Fetcher:
             return
         if isinstance(decision, Complete) and fill.size != body_length(head):
             return  # the part was not the one that its head announced
-        self.keep(fill.job, head, decision, body, stamp, fill.response_time, fill.origin_seconds)
-
-    def keep(
-        self,
-        job: FillFor,
-        head: ResponseHead,
-        decision: Store,
-        body: tuple[bytes, ...],
-        stamp: Stamp,
-        response_time: float,
-        origin_seconds: float,
-    ) -> None:
-        """Store a whole response, which came at wall second `response_time` after `origin_seconds`."""
-        policy, now = job.route.policy, self._clock.wall()
-        key = job.key if head.status == 206 else whole_key(job.key)
-        stored = make_stored(
-            job.request,
-            head,
-            body,
-            request_time=job.request_time,
-            response_time=response_time,
-            policy=policy,
-            stamp=stamp,
-            key=key,
-            origin_seconds=origin_seconds,
-        )
-        if isinstance(decision, Complete) and job.completes is not None and job.completes.request_authorized:
-            stored = replace(stored, request_authorized=True)
-        self.collapse.vain.forget(job.key)
-        self.unstored.forget(job.key)
-        kept = as_kept(stored, job.request, policy)
-        if kept.status == 206:
-            self._insert_part(kept, job.request, policy)
-            return
-        old = job.validated
-        if old is not None:
-            kept = replaces(kept, old, policy, now)
-            if old.variant != kept.variant:
-                self._memory.remove_variant(old.key, old.variant)
-        self._insert(kept, policy, now, job.purge_seq)
-        self.compression.completed(job.request, stored, kept, policy, old)
-
-    def _insert_part(self, part: StoredResponse, request: RequestHead, policy: CachePolicy) -> None:
-        """Keep a part in memory, with what is there of the same representation (RFC 9111 §3.4)."""
-        if self._purges.verdict(part.key, part.tags, part.stamp) is Verdict.DEAD:
-            return
-        if part.key != whole_key(part.key):  # a slice
-            if part_of(part) is not None:
-                self._insert(part, policy, self._clock.wall())
-            return
-        if part_of(part) is None:
-            # It is not what it says: good for the very same question, and nothing else.
-            exact = part_key(part.key, request.fields.get(b"range") or b"")
-            self.lookup.keep(replace(part, key=exact), policy)
-            return
-        part = as_whole_if_all(part)
-        old = self.lookup.peek(part.key, request, policy)
-        if old.stored is not None and not old.soft_purged and old.variant == part.variant:
-            if old.stored.status != 206 and same_representation(old.stored.fields, part.fields):
-                return
-            whole = combined(old.stored, part)
-            part = whole if whole.size <= policy.max_object_size else part
-        self.lookup.keep(as_kept(part, request, policy), policy)
+        self.keeper.keep(fill.job, head, decision, body, stamp, fill.response_time, fill.origin_seconds)
 
     def ended(self, fill: Fill) -> None:
         """Nothing more will come of this fill."""
         self.collapse.release(fill)
         self.fills.discard(fill)
-
-    def _drop(self, stored: StoredResponse) -> None:
-        """What is known to be out of date, or may be kept no longer."""
-        drop_copies(self._memory, stored)
-        self._memory.remove_variant(stored.key, stored.variant)
-        if self.lookup.shared is not None:
-            task = self._loop.create_task(self.lookup.shared.remove(stored.key))
-            self._removals.add(task)
-            task.add_done_callback(self._removals.discard)
-
-    def _insert(
-        self, stored: StoredResponse, policy: CachePolicy, now: float, purge_seq: int | None = None
-    ) -> None:
-        """Store it, unless a purge has named it; none can have while the table stands at `purge_seq`."""
-        if (
-            self._purges.seq[0] != purge_seq
-            and self._purges.verdict(stored.key, stored.tags, stored.stamp) is Verdict.DEAD
-        ):
-            return
-        self.lookup.keep(stored, policy)
-        if self.lookup.shared is not None:
-            ttl = retention(stored, policy, now)
-            if ttl > 0:
-                self.lookup.shared.put(stored, ttl)

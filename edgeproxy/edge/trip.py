@@ -267,7 +267,7 @@ class Trip:
         key = self.route.policy.key
         selects = key.headers or key.cookies or b"vary" in head.fields.index
         request = end_to_end(self.head) if selects else self._plain
-        lane.fetcher.keep(self._job(request), head, decision, body, moment.stamp, now, spent)
+        lane.fetcher.keeper.keep(self._job(request), head, decision, body, moment.stamp, now, spent)
 
     def _refused(self, head: ResponseHead, decision: Relay) -> None:
         fetcher, clock = self._lane.fetcher, self._lane.clock

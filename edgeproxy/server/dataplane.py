@@ -329,7 +329,7 @@ class DataPlane:
         """Remove all variants of these cache keys from memory and Redis; a name for each that was there."""
         removed: list[str] = []
         for key in [piece for whole in keys for piece in (whole, *self._lookup.pieces.of(whole))]:
-            variants = await self._fetcher.forget(key)
+            variants = await self._fetcher.keeper.forget(key)
             removed += [f"{key.decode('latin-1')} {variant.hex()}" for variant in variants]
         return removed
 

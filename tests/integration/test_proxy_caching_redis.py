@@ -161,7 +161,7 @@ async def test_an_answer_no_longer_to_be_stored_leaves_redis_too(redis_server: R
         await written(proxy)
         shop.lines = ("Cache-Control: private",)
         await proxy.get("/a", {"Cache-Control": "no-cache"})
-        await until(lambda: not proxy.plane._fetcher._removals)
+        await until(lambda: not proxy.plane._fetcher.keeper._removals)
         assert b"fwd=uri-miss" in (await proxy.get("/a")).cache_status
 
 

@@ -78,7 +78,7 @@ def on_response(
     if head.status == 416 and completes is not None:
         return Again(Reason.NO_MATCHING_PART)
     if head.status in SERVER_ERRORS and validated is not None:
-        stale = _without_validation(request, validated, policy, now, Occasion.ANSWERED_ERROR, soft_purged)
+        stale = without_validation(request, validated, policy, now, Occasion.ANSWERED_ERROR, soft_purged)
         if isinstance(stale, UseStale):
             return stale
     if request.method == b"HEAD" and validated is not None and head.status == 200:
@@ -172,10 +172,10 @@ def on_failure(
     if status is not None and status not in SERVER_ERRORS:
         return Fail(Reason.NOT_ALLOWED)
     occasion = Occasion.DISCONNECTED if disconnected else Occasion.ANSWERED_ERROR
-    return _without_validation(request, stored, policy, now, occasion, soft_purged)
+    return without_validation(request, stored, policy, now, occasion, soft_purged)
 
 
-def _without_validation(
+def without_validation(
     request: RequestHead,
     stored: StoredResponse,
     policy: CachePolicy,
@@ -183,6 +183,7 @@ def _without_validation(
     occasion: Occasion,
     soft_purged: bool,
 ) -> UseStale | Fail:
+    """What a request gets of `stored` that could not be validated."""
     # Directives of requests are advisory (§5.2.1): a reload still gets what there is, but "not without
     # successful validation" is taken at its word.
     if b"no-cache" in of_request(request.fields, policy.request_directives):

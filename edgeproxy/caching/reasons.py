@@ -28,6 +28,9 @@ class Reason(StrEnum):
     STALE_WHILE_REVALIDATE = "stale-while-revalidate"
     STALE_IF_ERROR = "stale-if-error"
     DISCONNECTED = "disconnected"
+    STALE_IF_SLOW = "stale-if-slow"
+    ADMISSION = "admission"
+    BACKOFF = "backoff"
     # the request went on to the origin
     DISABLED = "cache-disabled"
     METHOD = "method"
@@ -86,6 +89,9 @@ _SECTIONS = {
     Reason.STALE_WHILE_REVALIDATE: "RFC 5861 §3",
     Reason.STALE_IF_ERROR: "RFC 5861 §4",
     Reason.DISCONNECTED: "RFC 9111 §4.2.4",
+    Reason.STALE_IF_SLOW: "RFC 9111 §4.2.4",
+    Reason.ADMISSION: "RFC 9111 §4.2.4",
+    Reason.BACKOFF: "RFC 9111 §4.2.4",
     Reason.METHOD: "RFC 9111 §3",
     Reason.REQUEST_BODY: "RFC 9110 §9.3.1",
     Reason.NOT_STORED: "RFC 9111 §4",

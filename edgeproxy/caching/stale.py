@@ -19,6 +19,7 @@ class Occasion(Enum):
     REVALIDATING = "while it is validated in the background"
     ANSWERED_ERROR = "the origin answered with an error"
     DISCONNECTED = "the origin is out of reach, resets or times out"
+    WAITING = "the answer takes longer than the operator lets clients wait"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ def stale_allowance(stored: StoredResponse, policy: CachePolicy, occasion: Occas
     refused = bars_stale(stored, directives)
     if refused:
         return Allowance(0.0, refused)
+    if occasion is Occasion.WAITING:
+        # Whatever window there is: both are for clients that need not wait for the origin.
+        windows = (Occasion.DISCONNECTED, Occasion.REVALIDATING)
+        return max((stale_allowance(stored, policy, each) for each in windows), key=lambda each: each.seconds)
     if occasion is Occasion.REVALIDATING:
         name, given, reason = (
             b"stale-while-revalidate",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from edgeproxy.config.admission import Admission
 from edgeproxy.config.affinity import Canary, Sticky
 from edgeproxy.config.base import Settings
 from edgeproxy.config.health import Ejection, HealthCheck
@@ -48,6 +49,7 @@ from edgeproxy.config.upstreams import (
 __all__ = [
     "Adaptive",
     "Admin",
+    "Admission",
     "Cache",
     "CacheStatusSettings",
     "Canary",

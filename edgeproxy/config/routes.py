@@ -5,7 +5,7 @@ Knows no upstream's settings. Each key's default, unit and sentence stand here a
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from edgeproxy.config.affinity import Canary, Sticky
 from edgeproxy.config.base import Settings
@@ -143,6 +143,19 @@ class Adaptive(Settings):
         return self
 
 
+def _beta(value: object) -> object:
+    """`true` and `false` stand for 1 and 0."""
+    value = as_plain(value)
+    if isinstance(value, Trap):
+        refuse(f"{value.text} is no number", "write true, false, or a factor as 1 or 2.5")
+    return float(value) if isinstance(value, bool | int) else value
+
+
+Beta = Annotated[
+    float,
+    BeforeValidator(_beta),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "number", "minimum": 0, "maximum": 100}]}),
+]
 RequestDirective = Literal["max-age", "min-fresh", "max-stale", "no-cache", "no-store", "only-if-cached"]
 
 
@@ -170,6 +183,26 @@ class RouteCache(Settings):
         default=None,
         ge=0,
         description="Served stale so long when the origin fails. Not set: 1h, and only when out of reach.",
+    )
+    stale_if_slow: MaybeDuration = Field(
+        default=None,
+        gt=0,
+        description="Served stale, within either window, when the origin takes longer than this; the fetch "
+        "goes on. Not set: off.",
+    )
+    backoff: Duration = Field(
+        default=1.0,
+        ge=0,
+        le=3600,
+        description="After a failed validation stale is served at once for so long, twice that after each "
+        "further one, up to ten times; then one request tries in the background. 0s: off.",
+    )
+    early_revalidation: Beta = Field(
+        default=1.0,
+        ge=0,
+        le=100,
+        description="Popular responses are revalidated in the background shortly before they expire; more "
+        "than 1: earlier, 0: off.",
     )
     jitter: Share = Field(default=0.0, ge=0, le=1, description="Lifetimes are shortened by up to this share.")
     heuristic: Flag = Field(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from edgeproxy.config.admission import Admission
 from edgeproxy.config.base import Settings
 from edgeproxy.config.health import Ejection, HealthCheck
 from edgeproxy.config.kinds import (
@@ -172,6 +173,9 @@ class Upstream(Settings):
     retries: Retries = Field(default=Retries(), description="Second tries of what is safe to send again.")
     ejection: Ejection = Field(
         default=Ejection(), description="Passive health: an origin that fails is left out."
+    )
+    admission: Admission | None = Field(
+        default=None, description="Refetches of what may be stored, paced and by popularity. Not set: off."
     )
     max_connections: Count = Field(
         default=256,

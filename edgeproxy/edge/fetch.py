@@ -22,6 +22,7 @@ from edgeproxy.edge.keeper import Keeper
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.routing import Route
+from edgeproxy.edge.shield import Shield
 from edgeproxy.edge.unstored import UnstoredAnswers
 from edgeproxy.errors import EdgeProxyError, UpstreamError
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
@@ -63,6 +64,7 @@ class Fetcher:
         self.unstored = UnstoredAnswers()
         self.keeper = Keeper(lookup, compression, purges, clock, loop, self.collapse.vain, self.unstored)
         self.fills: set[Fill] = set()
+        self.shield = Shield(clock, loop)
         self.compression = compression
         self.lookup = lookup
         self._memory = lookup.memory
@@ -145,10 +147,12 @@ class Fetcher:
         """
         try:
             if begun is None:
+                await self.shield.admit(fill, upstream)
                 exchange = await upstream.exchange(request, fill)
             else:
                 exchange = await upstream.go_on(begun, request, fill)
         except EdgeProxyError as error:
+            self.shield.failed(fill, error)
             fill.failed(error)
             raise
         except BaseException:
@@ -156,7 +160,10 @@ class Fetcher:
             raise
         fill.attached(exchange)
         if isinstance(fill.decision, Unusable | Again):
-            raise fill.error or UpstreamError("the origin's answer is of no use")
+            useless = fill.error or UpstreamError("the origin's answer is of no use")
+            self.shield.failed(fill, useless)
+            raise useless
+        self.shield.answered(fill)
 
     async def invalidated(self, keys: list[bytes], tags: list[bytes], fill: Fill) -> None:
         """An unsafe method changed something: what is stored for these is void (RFC 9111 §4.4).

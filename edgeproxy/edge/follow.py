@@ -3,7 +3,6 @@
 Must not know what one does who waited in vain.
 """
 
-import asyncio
 from dataclasses import dataclass
 
 from edgeproxy.caching import decide
@@ -15,6 +14,7 @@ from edgeproxy.clock import Clock
 from edgeproxy.edge.answers import Answers
 from edgeproxy.edge.deliver import body_length
 from edgeproxy.edge.fill import Fill
+from edgeproxy.edge.instead import Instead
 from edgeproxy.edge.request import Request
 
 
@@ -41,8 +41,9 @@ Followed = Served | Regroup | InVain
 class Follower:
     """Answers clients from a fetch that another one began."""
 
-    def __init__(self, answers: Answers, clock: Clock) -> None:
+    def __init__(self, answers: Answers, instead: Instead, clock: Clock) -> None:
         self._answers = answers
+        self._instead = instead
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -50,8 +51,8 @@ class Follower:
 
     async def follow(self, request: Request, fill: Fill) -> Followed:
         route = request.route
-        if not fill.ready.done():
-            await asyncio.wait((fill.ready,), timeout=route.collapse_timeout)
+        if await self._instead.follows(request, fill):
+            return Served()
         if fill.head is None or isinstance(fill.decision, Unusable | Again):
             if fill.error is None or isinstance(fill.decision, Again):
                 return InVain()

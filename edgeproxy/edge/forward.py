@@ -17,6 +17,7 @@ from edgeproxy.edge.answers import Answers
 from edgeproxy.edge.fetch import Fetcher
 from edgeproxy.edge.fill import CollapseKey, Fill
 from edgeproxy.edge.follow import Follower, InVain, Regroup, Served
+from edgeproxy.edge.instead import Instead
 from edgeproxy.edge.outgoing import CONDITIONALS, request_id
 from edgeproxy.edge.request import Request
 from edgeproxy.edge.revalidations import Revalidations
@@ -40,7 +41,8 @@ class Forwarder:
         self.fetcher = fetcher
         self.revalidations = revalidations
         self._answers = Answers(fetcher, clock)
-        self._follower = Follower(self._answers, clock)
+        self.instead = Instead(fetcher, revalidations, clock)
+        self._follower = Follower(self._answers, self.instead, clock)
         self._single = Single(fetcher, self._answers, tunnels)
         self._clock = clock
         self._unaided = Vain()  # keys whose origin makes nothing of what is stored already
@@ -68,6 +70,8 @@ class Forwarder:
 
     async def together(self, request: Request, validated: StoredResponse | None) -> None:
         """Wait for a fetch under way, or lead one (RFC 9111 §4, collapsed requests)."""
+        if self.instead.at_once(request, validated, self.revalidate):
+            return
         head = request.head
         variant = request.found.variant
         collapses = (
@@ -96,10 +100,13 @@ class Forwarder:
         self, request: Request, validated: StoredResponse | None, variant: bytes | None, collapses: bool
     ) -> None:
         aid = self._aid(request, validated)
-        fill = self._begin(request, validated, aid, (request.key, variant) if collapses else None)
+        patience = None if validated is None else self.instead.patience(request)
+        led = patience is None or self.revalidations.skips()
+        collapse = (request.key, variant) if collapses else None
+        fill = self._begin(request, validated, aid, collapse, leads=led)
         outgoing = self._shared_request(request, validated, aid=aid)
         request.note.request_id = request_id(outgoing)
-        await self._carry(request, fill, outgoing)
+        await self._carry(request, fill, outgoing, patience=None if led else patience)
 
     async def resume(self, request: Request, fill: Fill, begun: OriginExchange) -> None:
         """Go on with a plain request whose fetch is under way in `begun`, for `fill`."""
@@ -116,10 +123,18 @@ class Forwarder:
             fill.settle()
 
     async def _carry(
-        self, request: Request, fill: Fill, outgoing: OriginRequest, begun: OriginExchange | None = None
+        self,
+        request: Request,
+        fill: Fill,
+        outgoing: OriginRequest,
+        begun: OriginExchange | None = None,
+        patience: float | None = None,
     ) -> None:
         try:
-            await self.fetcher.run(fill, request.upstream, outgoing, begun)
+            if patience is None:
+                await self.fetcher.run(fill, request.upstream, outgoing, begun)
+            elif await self.instead.led(request, fill, outgoing, patience):
+                return
         except UpstreamError as error:
             if not isinstance(fill.decision, Again):
                 self._answers.failed(request, error, collapsed=False)
@@ -148,7 +163,13 @@ class Forwarder:
         return NO_AID
 
     def _begin(
-        self, request: Request, validated: StoredResponse | None, aid: Aid, collapse: CollapseKey | None
+        self,
+        request: Request,
+        validated: StoredResponse | None,
+        aid: Aid,
+        collapse: CollapseKey | None,
+        *,
+        leads: bool = True,
     ) -> Fill:
         return self.fetcher.begin(
             request.key,
@@ -160,7 +181,7 @@ class Forwarder:
             others=aid.others,
             completes=aid.completes,
             soft_purged=request.found.soft_purged,
-            leader=request.out,
+            leader=request.out if leads else None,  # else it may have its answer before an interim comes
             collapse=collapse,
         )
 
@@ -168,6 +189,8 @@ class Forwarder:
         """Validate a stored response that was just served stale, unless that is under way."""
         collapse = (request.key, stored.variant)
         if self.fetcher.joinable(collapse) is not None or self.revalidations.skips():
+            return
+        if not self.fetcher.shield.may_try(request.key):
             return
         head = request.head
         if head.method != b"GET":

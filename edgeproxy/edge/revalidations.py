@@ -1,10 +1,12 @@
-"""Fetches in the background that no client waits for.
+"""Fetches in the background that no client waits for, or none any more.
 
 Must not know what is fetched, or why.
 """
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from edgeproxy.edge.fetch import Fetcher
 from edgeproxy.edge.fill import Fill
@@ -37,17 +39,31 @@ class Revalidations:
 
     def start(self, fetcher: Fetcher, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
         """Run a fill that nobody waits for."""
-        task = asyncio.ensure_future(self._run(fetcher, fill, upstream, request))
+        self.left(self.own(fetcher.run(fill, upstream, request)), fill)
+
+    def own(self, running: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run a fetch that outlives whoever waits for it; the caller takes what it raises, or says `left`."""
+        task = asyncio.ensure_future(running)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     @staticmethod
-    async def _run(fetcher: Fetcher, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
-        try:
-            await fetcher.run(fill, upstream, request)
-            fill.settle()
-        except EdgeProxyError as error:
-            _log.debug("background validation of %s failed: %s", fill.job.key.decode("latin-1"), error)
+    def left(task: "asyncio.Task[None]", fill: Fill) -> None:
+        """Nobody waits for that fetch any more."""
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            if task.cancelled():
+                return
+            error = task.exception()
+            if error is None:
+                fill.settle()
+            elif isinstance(error, EdgeProxyError):
+                _log.debug("background fetch of %s failed: %s", fill.job.key.decode("latin-1"), error)
+            else:
+                _log.error("internal error in a background fetch", exc_info=error)
+
+        task.add_done_callback(ended)
 
     async def close(self, timeout: float) -> None:
         """Let them finish for so many seconds, then cancel."""

@@ -3,6 +3,7 @@
 Must not know connections, tiers or origins. The first route that matches wins.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from edgeproxy.caching.compression import negotiated
@@ -69,6 +70,9 @@ class Route:
     unforced: CachePolicy  # for those beyond `forced_refreshes`: they cannot ask past what is fresh
     collapse: bool = True
     collapse_timeout: float = 10.0
+    stale_if_slow: float | None = None
+    backoff: float = 0.0  # the first wait after a failed validation
+    early: float = 0.0  # beta of `caching.early`
     max_body_size: int | None = None
     redirect_to: bytes | None = None
     redirect_status: int = 308
@@ -130,9 +134,12 @@ class Router:
 
     def __init__(self, config: Config) -> None:
         show = config.server.cache_status
+        paced = {name for name, upstream in config.upstreams.items() if upstream.admission is not None}
         self.routes = tuple(
             with_affinity(
-                compile_route(route, config.server.name, show.key, show.detail), route, config.upstreams
+                compile_route(route, config.server.name, show.key, show.detail, paced),
+                route,
+                config.upstreams,
             )
             for route in config.routes
         )
@@ -153,8 +160,14 @@ class Router:
         return cache_key(target, route.policy.key if route is not None else KeyPolicy())
 
 
-def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detail: bool) -> Route:
-    """A route of the configuration, ready to use."""
+def compile_route(
+    settings: RouteSettings,
+    name: str,
+    show_key: bool,
+    show_detail: bool,
+    paced: Collection[str] = (),
+) -> Route:
+    """A route of the configuration, ready to use; `paced` are the upstreams that refetches wait for."""
     match = settings.match
     cache = settings.cache
     hosts = frozenset(host.encode() for host in match.host if not host.startswith("*."))
@@ -173,6 +186,9 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
         policy=policy,
         collapse=cache.collapse,
         collapse_timeout=cache.collapse_timeout,
+        stale_if_slow=cache.stale_if_slow,
+        backoff=cache.backoff,
+        early=cache.early_revalidation,
         max_body_size=settings.max_body_size,
         redirect_to=redirect.to.encode() if redirect is not None else None,
         redirect_status=redirect.status if redirect is not None else 308,
@@ -184,7 +200,7 @@ def compile_route(settings: RouteSettings, name: str, show_key: bool, show_detai
         unforced=replace(policy, request_directives=policy.request_directives - REFRESHING),
         early_hints=settings.early_hints,
         esi=settings.esi,
-        plain=_plain(settings, policy),
+        plain=_plain(settings, policy) and not (policy.enabled and settings.upstream in paced),
     )
 
 

@@ -13,6 +13,7 @@ from edgeproxy.upstream.location import parse_location
 from edgeproxy.upstream.origin import Origin
 from edgeproxy.upstream.recorder import NoRecorder, Recorder
 from edgeproxy.upstream.settings import (
+    AdmissionSettings,
     Balance,
     Ejection,
     HealthCheck,
@@ -98,6 +99,7 @@ def settings_of(name: str, config: model.Upstream, *, workers: int = 1) -> Upstr
             min_requests=ejection.min_requests,
             max_ejected=ejection.max_ejected,
         ),
+        admission=_admission(config.admission, max(workers, 1)),
         max_connections=_share(config.max_connections, workers),
         max_pending=_share(config.max_pending, workers),
         keepalive=timeouts.keepalive,
@@ -112,6 +114,17 @@ def settings_of(name: str, config: model.Upstream, *, workers: int = 1) -> Upstr
         ),
         resolver=config.resolver,
         dns_interval=config.dns_interval,
+    )
+
+
+def _admission(config: model.Admission | None, workers: int) -> AdmissionSettings | None:
+    if config is None:
+        return None
+    return AdmissionSettings(
+        rate=config.rate / workers,
+        burst=max(1.0, config.burst / workers),
+        queue=_share(config.queue, workers),
+        wait=config.wait,
     )
 
 

@@ -86,6 +86,19 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class AdmissionSettings:
+    """This worker's share of what may be refetched: `rate` a second, `burst` at once.
+
+    `queue` fetches may wait, each for `wait` seconds.
+    """
+
+    rate: float = 200.0
+    burst: float = 50.0
+    queue: int = 1000
+    wait: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class TlsSettings:
     """TLS towards origins: PEM file paths; `server_name` for SNI and verification instead of the host."""
 
@@ -120,6 +133,7 @@ class UpstreamSettings:
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     ejection: Ejection = Ejection()
+    admission: AdmissionSettings | None = None
     max_connections: int = 256
     max_pending: int = 1024
     keepalive: float = 4.0

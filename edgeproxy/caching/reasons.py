@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NO_VARIANT = "no-variant"
     STALE = "stale"
     SOFT_PURGED = "soft-purged"
+    EARLY = "early-revalidation"
     REQUEST_NO_CACHE = "request-no-cache"
     REQUEST_MAX_AGE = "request-max-age"
     REQUEST_MIN_FRESH = "request-min-fresh"

@@ -5,6 +5,7 @@ comes back at the pace that the origins bear.
 """
 
 import asyncio
+from collections.abc import Collection
 from heapq import heapify, heappop, heappush
 
 from edgeproxy.caching.popularity import Popularity
@@ -183,6 +184,16 @@ class Gate:
                 self._leave(ticket)
         self._wake()
 
+    def open(self) -> None:
+        """Admit all who wait: there is no rate any more."""
+        for ticket in [each for tickets in self._tickets.values() for each in tickets]:
+            if not ticket.admitted.done():
+                ticket.admitted.set_result(None)
+            self._leave(ticket)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def close(self) -> None:
         """Let nobody wait any more."""
         if self._timer is not None:
@@ -213,6 +224,11 @@ class Admissions:
         elif gate.settings is not settings and gate.settings != settings:
             gate.follow(settings)
         return gate
+
+    def keep(self, names: Collection[str]) -> None:
+        """No upstream but these is held to a rate any more."""
+        for name in [name for name in self.gates if name not in names]:
+            self.gates.pop(name).open()
 
     def snapshot(self) -> dict[str, dict[str, int]]:
         """What waits, and what came of those that did: JSON-able."""

@@ -18,6 +18,7 @@ from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.clock import Clock
 from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.deliver import How
+from edgeproxy.edge.early import Early
 from edgeproxy.edge.esi.assemble import Assembler
 from edgeproxy.edge.fill import Fill
 from edgeproxy.edge.forward import Forwarder
@@ -60,6 +61,7 @@ class Cycle:
         self._ledger = ledger
         self._clock = clock
         self._refreshes = Refreshes(workers)
+        self.early = Early(plan, forwarder, clock)
         self._slices = Slices(self._slice, forwarder.forget, lookup.pieces.of, lookup.age_of, clock)
         self.inners = Inners(self.serve, clock)
         self._pages = Assembler(self.inners, clock)
@@ -193,6 +195,8 @@ class Cycle:
         match decision:
             case UseStored():
                 self._hit(request, decision)
+                if route.early:
+                    self.early.one(request, decision)
             case UseStaleAndRevalidate():
                 self._hit(request, decision)
                 if not request.plan.outgoing.loops(head):

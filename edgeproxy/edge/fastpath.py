@@ -6,6 +6,8 @@ recognised by `wire.fast_head`.
 """
 
 import re
+from collections.abc import Callable
+from random import random
 
 from edgeproxy.caching.age import corrected_initial_age
 from edgeproxy.caching.cache_status import member
@@ -56,7 +58,8 @@ class FastPath:
     `now` is the coarse wall clock, moved by its owner; `budget` in bytes is what remembered heads may
     take, and a quarter more what answers ready to be sent may. `missed` is, after an `answer` of None, what
     was asked: a plain GET for which nothing is stored, its bytes, its head (without its fields: none matters
-    to a cache), route and key.
+    to a cache), route and key. `early` starts a revalidation of what answers a head, `popular` hears how
+    often each route's keys were hit.
     """
 
     __slots__ = (
@@ -81,9 +84,11 @@ class FastPath:
         "_trusted",
         "_warm",
         "_warmth",
+        "early",
         "last",
         "missed",
         "now",
+        "popular",
     )
 
     def __init__(
@@ -110,6 +115,8 @@ class FastPath:
         self._touched: list[Hot] = []
         self._warm: dict[Hot, None] = {}  # those that have bytes to send
         self._warmth = 0
+        self.early: Callable[[RequestHead], object] | None = None
+        self.popular: Callable[[str, bytes, int], object] | None = None
         self.last: Hot | None = None
         self.missed: tuple[bytes, RequestHead, Route, bytes] | None = None
         # rules
@@ -152,6 +159,8 @@ class FastPath:
                 self._heads.pop(data, None)
                 self.missed = None
                 return None
+            if hot.early_chance:
+                self._draw(hot, data)
             self._warm[hot] = None
             self._warmth += len(hot.wire)
             if self._warmth > self._budget // WIRES_SHARE:
@@ -179,9 +188,18 @@ class FastPath:
         for hot in touched:
             hits, size, saved = routes.get(hot.route, (0, 0, 0.0))
             now, hot.hits = hot.hits, 0
+            hot.drawn += now
+            if self.popular is not None and hot.node is not None:
+                self.popular(hot.route, hot.node.stored.key, now)
             routes[hot.route] = hits + now, size + now * hot.sent, saved + now * hot.saved
         for route, counts in routes.items():
             self._ledger.hits(route, *counts)
+
+    def _draw(self, hot: Hot, data: bytes) -> None:
+        """Have it revalidated while it is fresh, where one of the requests until its next bytes would."""
+        chance, hot.early_chance = hot.early_chance, 0.0
+        if self.early is not None and random() < chance:
+            self.early(parse_request_head(data, self._scheme_of(data), self._limits))
 
     def _cool(self, wanted: Hot | None = None) -> None:
         """Let the bytes go that have had their second, or all but the one `wanted` where that is too little.
@@ -334,6 +352,7 @@ class FastPath:
             status=status,
             requests_slot=self._ledger.request_slot(route.name, Outcome.HIT, status),
             saved=stored.origin_seconds,
+            early=route.early * stored.origin_seconds,
         )
 
 

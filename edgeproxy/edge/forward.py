@@ -185,13 +185,13 @@ class Forwarder:
             collapse=collapse,
         )
 
-    def revalidate(self, request: Request, stored: StoredResponse) -> None:
-        """Validate a stored response that was just served stale, unless that is under way."""
+    def revalidate(self, request: Request, stored: StoredResponse) -> bool:
+        """Validate a stored response that was just served; False where that is under way, or not due."""
         collapse = (request.key, stored.variant)
         if self.fetcher.joinable(collapse) is not None or self.revalidations.skips():
-            return
+            return False
         if not self.fetcher.shield.may_try(request.key):
-            return
+            return False
         head = request.head
         if head.method != b"GET":
             head = replace(head, method=b"GET")
@@ -207,6 +207,7 @@ class Forwarder:
         )
         outgoing = self._shared_request(request, stored, method=b"GET")
         self.revalidations.start(self.fetcher, fill, request.upstream, outgoing)
+        return True
 
     def _shared_request(
         self,

@@ -7,6 +7,7 @@ from math import floor, inf, nextafter
 
 import msgspec
 
+from edgeproxy.caching.early import NEVER, early_chance
 from edgeproxy.fleet.purge_table import PurgeTable, Verdict
 from edgeproxy.store.memory import MemoryTier, Node
 
@@ -23,6 +24,8 @@ Wire = bytes | tuple[bytes, ...]
 class Hot(msgspec.Struct, gc=False, eq=False):
     """What one kind of answer (200, its HEAD, its 304) of a stored response costs the fast path.
 
+    `early` is the scale of `caching.early` in seconds (0: off), `early_chance` how likely the requests until
+    `valid_until` would have it revalidated early, as `drawn` and `hits` of the last bytes tell.
     `lines` is all of the head but Age, Cache-Status (whose member comes as what stands before and after
     the ttl) and the blank line; `came` the wall second at which the response came, `initial_age` how
     old it was then; `saved` the origin's seconds. Holds no stored response: `die` lets the body
@@ -43,11 +46,14 @@ class Hot(msgspec.Struct, gc=False, eq=False):
     status: int
     requests_slot: int
     saved: float
+    early: float = 0.0
     # what changes
     purge_seq: int = -1
     valid_until: float = 0.0
     wire: Wire = b""
     hits: int = 0  # not yet folded into the counters
+    drawn: int = 0  # hits folded since the bytes were made, less those not folded when they were
+    early_chance: float = 0.0
     sent: int = 0  # bytes of content
 
     def __post_init__(self) -> None:
@@ -85,6 +91,11 @@ class Hot(msgspec.Struct, gc=False, eq=False):
         # The next moment at which Age or ttl reads differently; rather too early than too late.
         reads_until = self.came - self.initial_age + min(shown + 1.0, self.lifetime - ttl)
         self.valid_until = max(reads_until - ROUNDING, nextafter(now, inf))
+        if self.early:
+            step = self.valid_until - now
+            if left - step < NEVER * self.early:
+                self.early_chance = early_chance(left, self.early, max(1, self.drawn + self.hits), step)
+            self.drawn = -self.hits
         return True
 
     def die(self) -> None:

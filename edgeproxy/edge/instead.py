@@ -21,7 +21,7 @@ from edgeproxy.edge.request import Request
 from edgeproxy.edge.revalidations import Revalidations
 from edgeproxy.upstream.ports import OriginRequest
 
-Revalidate = Callable[[Request, StoredResponse], None]
+Revalidate = Callable[[Request, StoredResponse], bool]
 """Starts a validation in the background, unless one is under way or not due."""
 
 

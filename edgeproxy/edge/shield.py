@@ -4,18 +4,22 @@ Must not know clients, nor what they get meanwhile (`instead`).
 """
 
 import asyncio
+from collections.abc import Callable
 
 from msgspec import structs
 
 from edgeproxy.caching.decide import SERVER_ERRORS, Again
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.clock import Clock
-from edgeproxy.edge.admission import Admissions, NotAdmitted
+from edgeproxy.edge.admission import Admissions, Gate, NotAdmitted
 from edgeproxy.edge.backoff import Backoff, Held
 from edgeproxy.edge.fill import Fill
+from edgeproxy.edge.request import Plan
 from edgeproxy.errors import BadResponse, EdgeProxyError, NoHealthyOrigin, UpstreamError
 from edgeproxy.upstream.upstream import Upstream
 
+Popular = Callable[[str, bytes, int], None]
+"""Hears of a route, a key, and how often it was hit."""
 PASSING = frozenset({Reason.DISABLED, Reason.METHOD, Reason.REQUEST_BODY})
 """Why something is forwarded that was never to be answered from a store: it is no refetch."""
 
@@ -73,3 +77,25 @@ class Shield:
         """Whether a fetch in the background for that key is due, which is then counted as the one."""
         held = self.backoff.of(key)
         return held is None or self.backoff.probes(held, self._clock.monotonic())
+
+    def follow(self, plan: Plan) -> Popular | None:
+        """Who wants to hear how often each route's keys are hit; None where no upstream is held to a rate."""
+        gates: dict[str, Gate] = {}
+        for route in plan.router.routes:
+            upstream = plan.upstreams.get(route.upstream or "")
+            gate = self.admissions.of(upstream) if upstream is not None else None
+            if gate is not None and route.policy.enabled:
+                gates[route.name] = gate
+        paced = {name for name, upstream in plan.upstreams.items() if upstream.settings.admission is not None}
+        self.admissions.keep(paced)
+
+        def popular(route: str, key: bytes, hits: int) -> None:
+            gate = gates.get(route)
+            if gate is not None:
+                gate.asked(key, hits)
+
+        return popular if gates else None
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        self.admissions.close()

@@ -228,6 +228,7 @@ class DataPlane:
         for task in list(self._requests):
             task.cancel()
         await asyncio.gather(*self._requests, return_exceptions=True)
+        self._fetcher.shield.close()
         await self._cycle.close()
         await self._revalidations.close(0.0)
         await self._fetcher.close()
@@ -288,6 +289,8 @@ class DataPlane:
             upstream=self._upstreams.connections,
             redis=self._tiers.redis,
             node=self._tiers.node,
+            gates=self._fetcher.shield.admissions.gates,
+            early=self._cycle.early.started,
         )
 
     # --- reload
@@ -313,8 +316,11 @@ class DataPlane:
 
     def _follow(self) -> None:
         limits = client_limits(self._config, self._workers)
+        self._cycle.early.plan = self._plan
+        popular = self._fetcher.shield.follow(self._plan)
         for path in self._paths.values():
             path.follow(self._plan.router, self._plan.heads, limits.head, self._generation)
+            path.early, path.popular = self._cycle.early.many, popular
         for listening in self._listenings.values():
             listening.limits = limits
             listening.trust(_networks(self._config))
@@ -374,6 +380,7 @@ class DataPlane:
             "fills": len(self._fetcher.fills),
             "tunnels": len(self._tunnels),
             "revalidations": len(self._revalidations),
+            "admission": self._fetcher.shield.admissions.snapshot(),
             "compressions": len(self._fetcher.compression),
             "memory": {
                 "bytes": self._memory.bytes,

@@ -3,6 +3,9 @@
 Must not know how often it is asked.
 """
 
+from collections.abc import Mapping
+
+from edgeproxy.edge.admission import Gate
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.store.breaker import BreakerState
 from edgeproxy.store.memory import MemoryTier
@@ -10,6 +13,8 @@ from edgeproxy.store.node_tier import NodeTier
 from edgeproxy.store.redis_tier import RedisTier
 from edgeproxy.store.tier import TierStats
 from edgeproxy.telemetry.counters import Counters, Histogram
+
+_NO_GATES: Mapping[str, Gate] = {}
 
 
 class Gauges:
@@ -24,7 +29,9 @@ class Gauges:
         self._evictions = counters.counter("edgeproxy_cache_evictions_total", "memory")
         self._downstream = counters.gauge("edgeproxy_connections", "downstream")
         self._upstream = counters.gauge("edgeproxy_connections", "upstream")
-        self._evicted = 0
+        self._early = counters.counter("edgeproxy_early_revalidations_total")
+        self._evicted = self._started = 0
+        self._admissions = AdmissionGauges(counters)
         self._redis: RedisGauges | None = None
         self._node: NodeGauges | None = None
 
@@ -32,7 +39,14 @@ class Gauges:
         return f"<Gauges evicted={self._evicted}>"
 
     def set(
-        self, *, downstream: int, upstream: int, redis: RedisTier | None, node: NodeTier | None = None
+        self,
+        *,
+        downstream: int,
+        upstream: int,
+        redis: RedisTier | None,
+        node: NodeTier | None = None,
+        gates: Mapping[str, Gate] = _NO_GATES,
+        early: int = 0,
     ) -> None:
         """Bring everything up to date."""
         floats = self._counters.floats
@@ -43,6 +57,9 @@ class Gauges:
         evictions = self._memory.evictions
         self._counters.ints[self._evictions] += evictions - self._evicted
         self._evicted = evictions
+        self._counters.ints[self._early] += early - self._started
+        self._started = early
+        self._admissions.set(gates)
         if node is not None:
             if self._node is None:
                 self._node = NodeGauges(self._counters, self._ledger, node)
@@ -54,6 +71,34 @@ class Gauges:
         elif self._redis is not None:
             self._redis.clear()
             self._redis = None
+
+
+class AdmissionGauges:
+    """Carries what waits before upstreams into the counters."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._before: dict[str, tuple[Gate, dict[str, int]]] = {}
+
+    def __repr__(self) -> str:
+        return f"<AdmissionGauges {sorted(self._before)}>"
+
+    def set(self, gates: Mapping[str, Gate]) -> None:
+        """Bring everything up to date."""
+        if not gates and not self._before:
+            return
+        counters = self._counters
+        for name in self._before.keys() - gates.keys():
+            counters.floats[counters.gauge("edgeproxy_admission_queue", name)] = 0.0
+            del self._before[name]
+        for name, gate in gates.items():
+            counters.floats[counters.gauge("edgeproxy_admission_queue", name)] = len(gate)
+            of, before = self._before.get(name, (gate, {}))
+            now = {"at_once": gate.admitted, "waited": gate.waited, "turned_away": gate.turned_away}
+            for result, count in now.items():
+                new = count - (before.get(result, 0) if of is gate else 0)
+                counters.ints[counters.counter("edgeproxy_admissions_total", name, result)] += new
+            self._before[name] = (gate, now)
 
 
 class TierFaults:

@@ -99,6 +99,24 @@ def _rows() -> tuple[Metric, ...]:
             ("upstream",),
             "Workers that use all origins of the upstream, because too few are healthy.",
         ),
+        Metric(
+            "edgeproxy_admission_queue",
+            gauge,
+            ("upstream",),
+            "Refetches that wait for admission to an upstream.",
+        ),
+        Metric(
+            "edgeproxy_admissions_total",
+            counter,
+            ("upstream", "result"),
+            "Refetches of upstreams with `admission`, by result (at_once, waited, turned_away).",
+        ),
+        Metric(
+            "edgeproxy_early_revalidations_total",
+            counter,
+            (),
+            "Revalidations in the background of responses that were still fresh.",
+        ),
         Metric("edgeproxy_cache_bytes", gauge, ("tier",), "Bytes of stored responses, overhead included."),
         Metric("edgeproxy_cache_responses", gauge, ("tier",), "Stored responses."),
         Metric(

@@ -167,6 +167,7 @@ class Rig:
             ledger=self.ledger,
             clock=self.clock,
         )
+        self.cycle.early._draw = lambda: 1.0  # what is not decided by chance
         self.fast.follow(self.router, heads, HeadLimits(), self.generation)
 
     def advance(self, seconds: float) -> None:

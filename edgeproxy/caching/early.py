@@ -26,7 +26,7 @@ def early_chance(left: float, scale: float, requests: int, step: float = 0.0) ->
         return 1.0
     step = left - ends
     each = exp(-ends / scale)
-    if step > 0.0:
+    if step > 1e-9 * scale:  # else the mean is of no width, and cancels out
         each *= -expm1(-step / scale) * scale / step
     return 1.0 if each >= 1.0 else -expm1(requests * log1p(-each))
 

@@ -23,6 +23,7 @@ from edgeproxy.edge.esi.assemble import Assembler
 from edgeproxy.edge.fill import Fill
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.inner import Inners
+from edgeproxy.edge.instead import Instead
 from edgeproxy.edge.ledger import Ledger, Note, Outcome
 from edgeproxy.edge.lookup import NOTHING, Found, Lookup
 from edgeproxy.edge.outgoing import CONDITIONALS, end_to_end, hops_left, upgrade_of
@@ -69,6 +70,11 @@ class Cycle:
 
     def __repr__(self) -> str:
         return f"<Cycle {self._lookup!r} {self._forwarder!r}>"
+
+    @property
+    def instead(self) -> Instead:
+        """Who serves stale what would take too long."""
+        return self._forwarder.instead
 
     async def close(self) -> None:
         """End the inner requests under way."""

@@ -62,7 +62,7 @@ class Early:
         now = self._clock.wall()
         decision = on_request(head, found.stored, route.policy, now, soft_purged=found.soft_purged)
         if isinstance(decision, UseStored):
-            asked = _Asked(end_to_end(head))
+            asked = Asked(end_to_end(head))
             request = Request(asked, plan, route, upstream, Note(0.0))  # type: ignore[arg-type]
             request.found = found
             self._start(request, decision)
@@ -75,8 +75,8 @@ class Early:
         self.started += self._forwarder.revalidate(request, decision.stored)
 
 
-class _Asked:
-    """What a background request needs of a client: nobody waits for it."""
+class Asked:
+    """What a request that nobody waits for needs of a client."""
 
     __slots__ = ("client", "head")
 

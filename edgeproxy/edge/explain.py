@@ -23,12 +23,15 @@ from edgeproxy.caching.freshness import freshness_lifetime
 from edgeproxy.caching.key import cache_key
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.caching.slices import first_wanted, slice_key, slice_range
-from edgeproxy.caching.telling import Step, told
+from edgeproxy.caching.telling import Step, seconds, told
 from edgeproxy.clock import Clock
+from edgeproxy.edge.early import Asked
 from edgeproxy.edge.esi.page import unencoded
+from edgeproxy.edge.instead import Instead
+from edgeproxy.edge.ledger import Note
 from edgeproxy.edge.lookup import Found, Lookup
 from edgeproxy.edge.outgoing import end_to_end
-from edgeproxy.edge.request import Plan
+from edgeproxy.edge.request import Plan, Request
 from edgeproxy.edge.routing import Route
 from edgeproxy.edge.unstored import Unstored, UnstoredAnswers
 from edgeproxy.wire.fields import Fields, RawField
@@ -40,6 +43,10 @@ _ENABLE = advice.Advice(
     (Change("cache.enabled: true"),),
     "answers on this route are stored and reused, as their origin allows",
 )
+_AT_ONCE = {
+    Reason.BACKOFF: "the last validation failed, and one request tries in the background when it is due",
+    Reason.ADMISSION: "as much is fetched from the upstream as `admission` allows",
+}
 _ASK = {
     "at": "client",
     "changes": [],
@@ -56,6 +63,7 @@ async def explain(
     clock: Clock,
     url: bytes,
     fields: list[RawField],
+    instead: Instead | None = None,
 ) -> dict[str, Any]:
     """What a GET for `url` with these fields would get now, and by which rules; JSON-able.
 
@@ -93,6 +101,8 @@ async def explain(
     )
     said |= _decision(decision) | _stored(found, route, now)
     said["steps"] = [_step("request", step) for step in walked]
+    if instead is not None and isinstance(decision, Validate):
+        said = _instead(said, plan, route, head, found, instead)
     last = unstored.last(key) if found.stored is None and decision.reason is not Reason.DISABLED else None
     if last is not None:
         said |= {"last_refusal": _refusal(last, now)}
@@ -241,6 +251,32 @@ def _decision(decision: OnRequest) -> dict[str, Any]:
             return said | {"outcome": "error", "would": "get 504: only-if-cached"}
         case _:
             assert_never(decision)
+
+
+def _instead(
+    said: dict[str, Any], plan: Plan, route: Route, head: RequestHead, found: Found, instead: Instead
+) -> dict[str, Any]:
+    """What is said, where a stale response stands in for the validation."""
+    request = Request(Asked(head), plan, route, plan.upstreams[route.upstream or ""], Note(0.0))  # type: ignore[arg-type]
+    request.found = found
+    at_once, patience = instead.foreseen(request), instead.patience(request)
+    if at_once is not None:
+        why = _AT_ONCE[at_once.reason]
+        step = Step(str(at_once.reason), why, (), at_once.reason.section, at_once.reason)
+        said |= {
+            "outcome": "stale",
+            "ttl": round(at_once.ttl, 3),
+            "would": f"be answered stale from the store: {why}",
+            "reason": str(at_once.reason),
+            "section": at_once.reason.section,
+        }
+        said.pop("fwd", None)
+    elif patience is not None:
+        why = f"served stale once the origin has taken {seconds(patience)}; the fetch goes on"
+        step = Step("stale-if-slow", why, (), Reason.STALE_IF_SLOW.section, Reason.STALE_IF_SLOW)
+    else:
+        return said
+    return said | {"steps": [*said["steps"], _step("origin", step)]}
 
 
 def _text(value: bytes) -> str:

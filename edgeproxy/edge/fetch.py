@@ -147,7 +147,7 @@ class Fetcher:
         """
         try:
             if begun is None:
-                await self.shield.admit(fill, upstream)
+                upstream = await self.shield.admit(fill, upstream)
                 exchange = await upstream.exchange(request, fill)
             else:
                 exchange = await upstream.go_on(begun, request, fill)

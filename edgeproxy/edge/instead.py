@@ -45,19 +45,24 @@ class Instead:
         gate = self._shield.admissions.of(request.upstream)
         if gate is not None:
             gate.asked(request.key)
-        if validated is None:
-            return False
-        held = self._shield.held(request.key)
-        decision: object = None
-        if held is not None:
-            decision = self._held_down(request, held.status, disconnected=not held.bad)
-        if not isinstance(decision, UseStale) and gate is not None and gate.busy:
-            decision = self._stale(request, Reason.ADMISSION)
-        if not isinstance(decision, UseStale):
+        decision = None if validated is None else self.foreseen(request)
+        if validated is None or decision is None:
             return False
         self._serve(request, decision, How(ttl=floor(decision.ttl), detail=decision.reason))
         revalidate(request, validated)
         return True
+
+    def foreseen(self, request: Request) -> UseStale | None:
+        """What a request that wants a validation gets without one; None: its origin is asked."""
+        held = self._shield.held(request.key)
+        decision: decide.OnFailure | None = None
+        if held is not None:
+            decision = self._held_down(request, held.status, disconnected=not held.bad)
+        if not isinstance(decision, UseStale):
+            gate = self._shield.admissions.of(request.upstream)
+            if gate is not None and gate.busy:
+                decision = self._stale(request, Reason.ADMISSION)
+        return decision if isinstance(decision, UseStale) else None
 
     async def follows(self, request: Request, fill: Fill) -> bool:
         """Wait for the head of another's fetch, so long as the route says; True: answered without it."""

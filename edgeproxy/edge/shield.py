@@ -4,7 +4,7 @@ Must not know clients, nor what they get meanwhile (`instead`).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import structs
 
@@ -31,16 +31,20 @@ class Shield:
         self.admissions = Admissions(loop)
         self.backoff = Backoff()
         self._clock = clock
+        self._upstreams: Mapping[str, Upstream] = {}
 
     def __repr__(self) -> str:
         return f"<Shield {self.admissions!r} {self.backoff!r}>"
 
-    async def admit(self, fill: Fill, upstream: Upstream) -> None:
-        """Wait until a fetch may begin, which it then does. Raises NotAdmitted."""
+    async def admit(self, fill: Fill, upstream: Upstream) -> Upstream:
+        """Wait until a fetch may begin, and from where: a reload may have replaced the upstream.
+
+        Raises NotAdmitted.
+        """
         job = fill.job
         gate = self.admissions.of(upstream)
         if gate is None or job.why in PASSING:
-            return
+            return upstream
         if fill.collapse_key is None:
             gate.asked(job.key)
         if gate.busy:
@@ -48,8 +52,9 @@ class Shield:
             # The stamp stays: a purge while it waited counts as one while it was fetched.
             clock = self._clock
             fill.job = structs.replace(job, started=clock.monotonic(), request_time=clock.wall())
-        else:
-            await gate.admit(job.key, background=False)
+            return self._upstreams.get(upstream.name, upstream)
+        await gate.admit(job.key, background=False)
+        return upstream
 
     def failed(self, fill: Fill, error: EdgeProxyError) -> None:
         """No head came that could be judged."""
@@ -80,6 +85,7 @@ class Shield:
 
     def follow(self, plan: Plan) -> Popular | None:
         """Who wants to hear how often each route's keys are hit; None where no upstream is held to a rate."""
+        self._upstreams = plan.upstreams
         gates: dict[str, Gate] = {}
         for route in plan.router.routes:
             upstream = plan.upstreams.get(route.upstream or "")

@@ -329,7 +329,8 @@ class DataPlane:
 
     async def explain(self, url: bytes, fields: list[RawField]) -> dict[str, Any]:
         """Why a URL is, or is not, answered from a store here."""
-        return await explain(self._plan, self._lookup, self._fetcher.unstored, self._clock, url, fields)
+        unstored, instead = self._fetcher.unstored, self._cycle.instead
+        return await explain(self._plan, self._lookup, unstored, self._clock, url, fields, instead)
 
     async def remove(self, keys: list[bytes]) -> list[str]:
         """Remove all variants of these cache keys from memory and Redis; a name for each that was there."""

@@ -64,7 +64,8 @@ async def test_a_background_validation_freshens() -> None:
 
 async def test_a_background_fetch_that_fails_leaves_the_stale_response_in_use() -> None:
     shop = Shop(SWR)
-    async with origin(shop) as raw, plane(caching(), StandingClock(), o=raw.url) as proxy:
+    text = caching("backoff: 0s")
+    async with origin(shop) as raw, plane(text, StandingClock(), o=raw.url) as proxy:
         await proxy.get("/a")
         await proxy.advance(61)
         shop.status, shop.lines = "500 Oops", ()

@@ -4,6 +4,7 @@ from edgeproxy.caching.reasons import Reason
 
 OPERATORS_OWN = {
     Reason.DISABLED,
+    Reason.EARLY,
     Reason.PURGED,
     Reason.SOFT_PURGED,
     Reason.TOO_LARGE,

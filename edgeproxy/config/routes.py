@@ -34,7 +34,7 @@ from edgeproxy.config.patterns import (
     QueryGlob,
     RedirectTo,
 )
-from edgeproxy.config.scalars import Trap, as_plain
+from edgeproxy.config.scalars import Trap, as_plain, show
 
 HeaderNames = Annotated[tuple[HeaderName, ...], Field(strict=False)]
 
@@ -146,8 +146,8 @@ class Adaptive(Settings):
 def _beta(value: object) -> object:
     """`true` and `false` stand for 1 and 0."""
     value = as_plain(value)
-    if isinstance(value, Trap):
-        refuse(f"{value.text} is no number", "write true, false, or a factor as 1 or 2.5")
+    if isinstance(value, Trap | str):
+        refuse(f"{show(value)} is no number", "write true, false, or a factor as 1 or 2.5")
     return float(value) if isinstance(value, bool | int) else value
 
 

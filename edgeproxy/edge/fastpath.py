@@ -40,7 +40,7 @@ from edgeproxy.wire.target import Target
 NO_FIELDS = Fields()
 _IF_NONE_MATCH = re.compile(rb"\r\nif-none-match:", re.IGNORECASE)
 _UNPLAIN = NOT_PLAIN - {b"host", b"if-none-match"}
-HOT_OVERHEAD = 700
+HOT_OVERHEAD = 760
 """Bytes that a serialised answer costs beyond its head; its body is the stored one."""
 MOST_HEAD = 4096
 """Bytes of the longest head that is remembered."""

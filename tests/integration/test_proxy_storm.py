@@ -122,9 +122,11 @@ async def test_a_reload_lets_those_pass_who_wait() -> None:
         await proxy.get("/0")
         left = asyncio.create_task(proxy.get("/1"))
         await until(lambda: waiting(proxy) == 1)
+        proxy.plane._fold()
         proxy.plane.switch(proxy.plane.prepare(load_text(caching(), {"o": raw.url})))
         assert (await left).status == 200
         assert not proxy.plane._fetcher.shield.admissions.gates
+        assert count(proxy, "edgeproxy_admissions_total", "o", "at_once") == 1
 
 
 async def test_a_purge_while_it_waits_wins() -> None:

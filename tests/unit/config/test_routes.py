@@ -69,6 +69,12 @@ def test_keys_of_a_route_that_are_refused(text: str, message: str) -> None:
     ("text", "message"),
     [
         ("adaptive: on", "adaptive: on is neither true nor false, write true or false"),
+        ("stale_if_slow: 300", "stale_if_slow: 300: no unit, write 300s for seconds"),
+        ("stale_if_slow: 0s", 'stale_if_slow: "0s" is too small, write more than 0s'),
+        ("backoff: soon", 'backoff: "soon": not a duration'),
+        ("early_revalidation: yes", "early_revalidation: yes is no number, write true, false, or a factor"),
+        ("early_revalidation: much", 'early_revalidation: "much" is no number, write true, false, or a'),
+        ("early_revalidation: -1", "early_revalidation: -1.0 is too small, write 0.0 or more"),
         ("adaptive: {mim: 5s}", "adaptive.mim: unknown key, did you mean min?"),
         ("adaptive: {min: 0}", "adaptive.min: 0s is too small, write more than 0s"),
         ("adaptive: {max: 0s}", "adaptive.max: 0s is too small, write more than 0s"),
@@ -195,3 +201,10 @@ def test_each_pattern_has_words_for_people() -> None:
     found = set(patterns(Config.__pydantic_core_schema__))
     assert found
     assert found <= set(_PATTERNS)
+
+
+@pytest.mark.parametrize(
+    ("text", "beta"), [("true", 1.0), ("false", 0.0), ("2", 2.0), ("0.5", 0.5), ('"${T}"', 1.0)]
+)
+def test_early_revalidation_is_a_switch_or_a_factor(text: str, beta: float) -> None:
+    assert cache(f"early_revalidation: {text}").early_revalidation == beta

@@ -1,6 +1,7 @@
 from edgeproxy.config import model
 from edgeproxy.upstream.build import build_upstream, settings_of
 from edgeproxy.upstream.settings import (
+    AdmissionSettings,
     Balance,
     Ejection,
     HealthCheck,
@@ -41,6 +42,7 @@ def test_every_key_arrives() -> None:
             "consecutive_failures": 9, "for": "10s", "error_rate": "30%", "slower_than": 4, "window": "20s",
             "min_requests": 7, "max_ejected": "25%",
         },
+        admission={"rate": "9/s", "burst": 5, "queue": 7, "wait": "8s"},
         max_connections=11,
         max_pending=12,
         max_connection_age="13s",
@@ -61,6 +63,7 @@ def test_every_key_arrives() -> None:
         timeouts=Timeouts(1.0, 2.0, 3.0, 4.0, 5.0),
         retries=Retries(7, 0.08),
         ejection=Ejection(9, 10.0, 0.3, 4.0, 20.0, 7, 0.25),
+        admission=AdmissionSettings(rate=4.5, burst=2.5, queue=4, wait=8.0),
         max_connections=6,
         max_pending=6,
         keepalive=6.0,

@@ -101,12 +101,13 @@ class Forwarder:
     ) -> None:
         aid = self._aid(request, validated)
         patience = None if validated is None else self.instead.patience(request)
-        led = patience is None or self.revalidations.skips()
+        if patience is not None and self.revalidations.skips() and self.instead.skipped(request):
+            return
         collapse = (request.key, variant) if collapses else None
-        fill = self._begin(request, validated, aid, collapse, leads=led)
+        fill = self._begin(request, validated, aid, collapse, leads=patience is None)
         outgoing = self._shared_request(request, validated, aid=aid)
         request.note.request_id = request_id(outgoing)
-        await self._carry(request, fill, outgoing, patience=None if led else patience)
+        await self._carry(request, fill, outgoing, patience=patience)
 
     async def resume(self, request: Request, fill: Fill, begun: OriginExchange) -> None:
         """Go on with a plain request whose fetch is under way in `begun`, for `fill`."""

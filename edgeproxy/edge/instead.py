@@ -102,12 +102,23 @@ class Instead:
         """
         running = self._fetcher.run(fill, request.upstream, outgoing)
         task = self._revalidations.own(running)
-        done, _ = await asyncio.wait((task,), timeout=patience)
+        try:
+            done, _ = await asyncio.wait((task,), timeout=patience)
+        except BaseException:
+            self._revalidations.left(task, fill)
+            raise
         if not done and self._slow(request, collapsed=False):
             self._revalidations.left(task, fill)
             return True
         await task
         return False
+
+    def skipped(self, request: Request) -> bool:
+        """Answer where too much is fetched in the background for one more; False: it has to be asked."""
+        decision = self._stale(request, Reason.STALE_IF_SLOW)
+        if isinstance(decision, UseStale):
+            self._serve(request, decision, How(ttl=floor(decision.ttl), detail=decision.reason))
+        return isinstance(decision, UseStale)
 
     # --- what is stored
 

@@ -66,6 +66,17 @@ async def test_an_origin_within_its_time_is_waited_for() -> None:
         assert (await proxy.get("/a")).body == shop.body
 
 
+async def test_where_no_more_may_be_fetched_behind_it_stale_is_served_at_once() -> None:
+    shop = Shop(CACHED)
+    async with origin(shop) as raw, plane(SLOW, StandingClock(), o=raw.url) as proxy:
+        await proxy.get("/a")
+        await proxy.advance(61)
+        proxy.plane._revalidations._most = 0
+        assert (await proxy.get("/a")).cache_status == b"edgeproxy; hit; ttl=-1"
+        assert (await proxy.get("/b")).status == 200  # nothing stored: it has to be asked
+        assert shop.count == 2
+
+
 @pytest.mark.parametrize(
     "forbids", ["must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache", "stale-if-error=0"]
 )

@@ -100,6 +100,7 @@ async def test_hits_other_methods_and_routes_without_a_cache_do_not_wait() -> No
             assert (await proxy.get("/raw")).status == 200
             assert (await proxy.get("/0", method="POST")).status == 200
         assert (await proxy.get("/1")).status == 503
+        assert (await proxy.get("/1", {"Range": "bytes=0-1"})).status == 503
         taken = proxy.plane._express.taken
         assert taken > 0  # the route without a cache: nothing is refetched there
         assert (await proxy.get("/2")).status == 503

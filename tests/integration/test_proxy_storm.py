@@ -28,7 +28,7 @@ def purge_everything(proxy: Proxy, *, soft: bool = False) -> None:
 
 async def test_after_a_purge_of_everything_the_origin_sees_a_rate_and_the_popular_first() -> None:
     shop = Shop(CACHED)
-    text = paced("rate: 50/s, burst: 4")
+    text = paced("rate: 10/s, burst: 4")
     async with origin(shop) as raw, plane(text, StandingClock(), o=raw.url) as proxy:
         for n in range(4):
             await proxy.get(f"/{n}")
@@ -36,18 +36,17 @@ async def test_after_a_purge_of_everything_the_origin_sees_a_rate_and_the_popula
             await proxy.get("/3")  # hits of the fast path
         proxy.plane._fold()
         purge_everything(proxy)
-        await until(lambda: not proxy.plane._fetcher.shield.admissions.gates["o"].busy)
         gate = proxy.plane._fetcher.shield.admissions.gates["o"]
-        gate._tokens, gate._counted = 0.0, gate._loop.time()
+        gate._tokens, gate._counted = -5.0, gate._loop.time()  # time enough to line up
         seen, began = shop.count, monotonic()
         tasks: list[asyncio.Task[Answer]] = []
         for n in range(4):
             tasks.append(asyncio.create_task(proxy.get(f"/{n}")))
             await until(lambda n=n: waiting(proxy) + shop.count - seen > n)  # type: ignore[misc]
         answers = await asyncio.gather(*tasks)
-        assert monotonic() - began > 0.07
+        assert monotonic() - began > 0.8  # the first after six tokens, three more after that
         assert {answer.status for answer in answers} == {200}
-        assert shop.heads[seen].startswith(b"GET /3 ") or shop.heads[seen + 1].startswith(b"GET /3 ")
+        assert shop.heads[seen].startswith(b"GET /3 ")
         assert count(proxy, "edgeproxy_admissions_total", "o", "waited") == 4
         assert count(proxy, "edgeproxy_admissions_total", "o", "at_once") == 4
         assert proxy.plane.snapshot()["admission"]["o"]["waiting"] == 0

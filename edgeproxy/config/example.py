@@ -24,8 +24,8 @@ HEAD = """\
 #
 # Only `upstreams` and `routes` are required; config/minimal.yaml is all one needs to begin.
 # Where there is no default (names, URLs) an example stands. The sections cache.disk, cache.redis,
-# health_check, esi and adaptive are off unless they are written; lines that begin with #, without
-# a blank, are examples that need files of yours.
+# health_check, hedge, esi and adaptive are off unless they are written; lines that begin with #,
+# without a blank, are examples that need files of yours.
 #
 # Durations: 50ms 2s 10m 1h 1d. Sizes: 64KiB 256MiB 2GiB. Shares: 20%. null: not set.
 # ${NAME} and ${NAME:-default} in a value are taken from the environment, $${ is a plain ${.

@@ -11,6 +11,7 @@ from edgeproxy.config.affinity import Canary, Sticky
 from edgeproxy.config.base import Settings
 from edgeproxy.config.health import Ejection, HealthCheck
 from edgeproxy.config.mask import masked
+from edgeproxy.config.resilience import Concurrency, Hedge, Retries
 from edgeproxy.config.routes import (
     Adaptive,
     Esi,
@@ -39,7 +40,6 @@ from edgeproxy.config.server import (
 from edgeproxy.config.upstreams import (
     Hash,
     Origin,
-    Retries,
     Timeouts,
     Upstream,
     UpstreamTls,
@@ -51,6 +51,7 @@ __all__ = [
     "Cache",
     "CacheStatusSettings",
     "Canary",
+    "Concurrency",
     "Config",
     "Disk",
     "Ejection",
@@ -58,6 +59,7 @@ __all__ = [
     "Hash",
     "HeaderEdits",
     "HealthCheck",
+    "Hedge",
     "Key",
     "KeyQuery",
     "Limits",

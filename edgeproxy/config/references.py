@@ -187,10 +187,9 @@ def _tries(raw: dict[str, Any]) -> Iterator[Finding]:
         if one is not None and all_of_them is not None and one > all_of_them:
             what = "is longer than total_timeout"
             yield Finding((*path, "retries", "per_try_timeout"), what, "write less, or more there")
-        if "hedge" in upstream and upstream["hedge"] is not None:
-            if retries.get("budget") in ("0%", "0 %"):
-                what = "takes from retries.budget, which is 0%"
-                yield Finding((*path, "hedge"), what, "give retries a budget, or remove it")
+        if upstream.get("hedge") is not None and retries.get("budget") in ("0%", "0 %"):
+            what = "takes from retries.budget, which is 0%"
+            yield Finding((*path, "hedge"), what, "give retries a budget, or remove it")
         ejection = section(upstream, "ejection")
         first, longest = _seconds(ejection.get("for", "10s")), _seconds(ejection.get("max_for"))
         if first is not None and longest is not None and longest < first:

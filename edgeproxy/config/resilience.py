@@ -77,9 +77,7 @@ def _after(value: object) -> object:
     except UnitError:
         valid = False
     if not valid:
-        refuse(
-            f"{show(value)} is no time to wait", "write a percentile from p50 to p99.9, or a time, as 50ms"
-        )
+        refuse(f"{show(value)} is no time to wait", "write a percentile, as p95, or a time, as 50ms")
     return text
 
 

@@ -5,17 +5,23 @@ Must not know requests, connections or the clock: told times in monotonic second
 
 from collections import deque
 from math import ceil, sqrt
-from statistics import median
+from statistics import fmean
 
 from edgeproxy.upstream.settings import Concurrency
 
 FIRST = 16
 """The limit that an origin begins with, where its bounds allow it."""
-LEAST_SAMPLES = 10
+LEAST_SAMPLES = 20
 LEAST_WINDOW = 0.1
 """A limit is judged anew after so many answers, and not before so many seconds."""
 MEMORY = 300.0
 """Seconds for which the shortest time is remembered."""
+SMOOTH = 0.3
+"""The weight of the last window in what is taken for the shortest time: a lucky window is none."""
+KEPT_SHARE = 0.9
+"""The share of a window's answers, the quickest, that its mean is of."""
+FAST_ENOUGH = 0.005
+"""Seconds: an origin that answers within that, and the tolerance, bears what it gets."""
 DROPPED = 0.7
 """What a refusal or a timeout leaves of the limit: once for all requests that were under way together."""
 LEAST_GRADIENT = 0.5
@@ -25,8 +31,8 @@ class Limiter:
     """The limit of one origin, between `least` and `most` requests in flight.
 
     It doubles until the origin dawdles for the first time, and up to half of what it was after an outage.
-    Else it follows the ratio of the shortest median time of the last minutes, with some tolerance, to that
-    of the last answers. Medians, not single answers: an origin has quick pages and slow ones.
+    Else it follows the ratio of the shortest mean time of the last minutes, with some tolerance, to that of
+    the last answers. Means, smoothed, not single answers: an origin has quick pages and slow ones.
     """
 
     __slots__ = (
@@ -37,6 +43,7 @@ class Limiter:
         "_lowered_at",
         "_samples",
         "_shortest",
+        "_smooth",
         "_tolerance",
         "least",
         "limit",
@@ -55,7 +62,8 @@ class Limiter:
         self._began = 0.0
         self._samples: list[float] = []
         self._full = False
-        # medians of windows, each shorter than all after it
+        # smoothed means of windows, each shorter than all after it
+        self._smooth = 0.0
         self._shortest: deque[tuple[float, float]] = deque()
 
     def __repr__(self) -> str:
@@ -72,7 +80,8 @@ class Limiter:
             if len(samples) > 4 * self.most + LEAST_SAMPLES:
                 del samples[: len(samples) // 2]  # very many in no time: the later ones tell as much
             return False
-        typical, full = max(median(samples), 1e-6), self._full
+        full = self._full
+        typical = max(fmean(sorted(samples)[: int(KEPT_SHARE * len(samples))]), FAST_ENOUGH)
         self._samples = []
         self._full = False
         self._dropping = False
@@ -106,9 +115,10 @@ class Limiter:
 
     def _least_time(self, typical: float, now: float) -> float:
         shortest = self._shortest
-        while shortest and shortest[-1][1] >= typical:
+        smooth = self._smooth = (SMOOTH * typical + (1 - SMOOTH) * self._smooth) if self._smooth else typical
+        while shortest and shortest[-1][1] >= smooth:
             shortest.pop()
-        shortest.append((now, typical))
+        shortest.append((now, smooth))
         while shortest[0][0] < now - MEMORY:
             shortest.popleft()
         return shortest[0][1]

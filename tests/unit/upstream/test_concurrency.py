@@ -5,9 +5,9 @@ from edgeproxy.upstream.settings import Concurrency
 
 
 def window(of: Limiter, seconds: float, now: float, active: int | None = None) -> float:
-    """Ten answers that took so long, spread over 0.1 s; the end of the window."""
-    for number in range(10):
-        of.answered(seconds, of.limit if active is None else active, now + number / 85)
+    """Twenty answers that took so long, spread over 0.1 s; the end of the window."""
+    for number in range(20):
+        of.answered(seconds, of.limit if active is None else active, now + number / 180)
     return now + 0.2
 
 
@@ -47,8 +47,29 @@ def test_within_the_tolerance_it_does_not_fall() -> None:
 def test_the_shortest_time_is_forgotten_after_a_while() -> None:
     of = Limiter(Concurrency(4, 100))
     now = window(of, 0.01, 0.0)
-    window(of, 0.1, now + 400)
-    assert of.limit == 64
+    for _ in range(20):
+        now = window(of, 0.1, now)
+    assert of.limit == 4
+    now = window(of, 0.1, now + 400)
+    assert of.limit == 5
+
+
+def test_quick_pages_and_slow_ones_are_no_overload() -> None:
+    draw, of, now = random.Random(2), Limiter(Concurrency(4, 100)), 0.0
+    seen = []
+    for _ in range(2000):
+        for number in range(20):
+            of.answered(draw.choice((0.005, 0.1)), of.limit, now + number / 180)
+        now += 0.2
+        seen.append(of.limit)
+    assert sum(seen) / len(seen) > 90
+
+
+def test_what_is_fast_enough_is_not_compared() -> None:
+    of, now = Limiter(Concurrency(4, 100)), 0.0
+    for seconds in (0.0002, 0.004) * 10:
+        now = window(of, seconds, now)
+    assert of.limit == 100
 
 
 def test_what_was_under_way_together_lowers_it_once() -> None:
@@ -91,4 +112,4 @@ def test_very_many_answers_at_once_are_not_all_kept() -> None:
     of = Limiter(Concurrency(1, 2))
     for _ in range(1000):
         of.answered(0.01, 1, 5.0)
-    assert len(of._samples) <= 4 * 2 + 11
+    assert len(of._samples) <= 4 * 2 + 21

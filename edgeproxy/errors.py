@@ -144,6 +144,10 @@ class PoolExhausted(UpstreamError):
     retry_safe = True
 
 
+class Overloaded(PoolExhausted):
+    """Every origin has as many requests in flight as it bears (`concurrency`)."""
+
+
 # --- internal -------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ HEAD = """\
 #
 # Only `upstreams` and `routes` are required; config/minimal.yaml is all one needs to begin.
 # Where there is no default (names, URLs) an example stands. The sections cache.disk, cache.redis,
-# health_check, admission, esi and adaptive are off unless they are written; lines that begin with #,
+# health_check, hedge, admission, esi and adaptive are off unless they are written; lines that begin with #,
 # without a blank, are examples that need files of yours.
 #
 # Durations: 50ms 2s 10m 1h 1d. Sizes: 64KiB 256MiB 2GiB. Shares: 20%. null: not set.

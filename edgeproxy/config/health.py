@@ -9,7 +9,16 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from edgeproxy.config.base import Settings
-from edgeproxy.config.kinds import BlankIsUnset, Count, Duration, MaybeText, OneOrMany, Share, refuse
+from edgeproxy.config.kinds import (
+    BlankIsUnset,
+    Count,
+    Duration,
+    MaybeDuration,
+    MaybeText,
+    OneOrMany,
+    Share,
+    refuse,
+)
 from edgeproxy.config.scalars import Trap, as_plain, show
 
 
@@ -91,7 +100,13 @@ class Ejection(Settings):
         gt=0,
         validation_alias="for",
         serialization_alias="for",
-        description="How long the origin is left out.",
+        description="How long the origin is left out; then one request tries it.",
+    )
+    max_for: MaybeDuration = Field(
+        default=None,
+        gt=0,
+        description="Each time in a row that it still fails, it is left out twice as long, up to this. "
+        "Not set: six times `for`.",
     )
     error_rate: Annotated[Share | None, BlankIsUnset] = Field(
         default=None,

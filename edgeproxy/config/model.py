@@ -12,6 +12,7 @@ from edgeproxy.config.affinity import Canary, Sticky
 from edgeproxy.config.base import Settings
 from edgeproxy.config.health import Ejection, HealthCheck
 from edgeproxy.config.mask import masked
+from edgeproxy.config.resilience import Concurrency, Hedge, Retries
 from edgeproxy.config.routes import (
     Adaptive,
     Esi,
@@ -40,7 +41,6 @@ from edgeproxy.config.server import (
 from edgeproxy.config.upstreams import (
     Hash,
     Origin,
-    Retries,
     Timeouts,
     Upstream,
     UpstreamTls,
@@ -53,6 +53,7 @@ __all__ = [
     "Cache",
     "CacheStatusSettings",
     "Canary",
+    "Concurrency",
     "Config",
     "Disk",
     "Ejection",
@@ -60,6 +61,7 @@ __all__ = [
     "Hash",
     "HeaderEdits",
     "HealthCheck",
+    "Hedge",
     "Key",
     "KeyQuery",
     "Limits",

@@ -11,6 +11,7 @@ from typing import Any
 from edgeproxy.config.addresses import AddressError, clash, is_loopback, split_address
 from edgeproxy.config.mistakes import Finding, Path, nearest
 from edgeproxy.config.scalars import as_plain, show
+from edgeproxy.config.units import UnitError, parse_duration
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
 DEFAULT_ADMIN = "127.0.0.1:9900"
@@ -179,6 +180,43 @@ def _checks(raw: dict[str, Any]) -> Iterator[Finding]:
             yield Finding((*path, "resolver"), "a unix socket needs no DNS", "remove resolver")
 
 
+def _tries(raw: dict[str, Any]) -> Iterator[Finding]:
+    for path, upstream in upstreams(raw):
+        retries, concurrency = section(upstream, "retries"), section(upstream, "concurrency")
+        one, all_of_them = _seconds(retries.get("per_try_timeout")), _seconds(retries.get("total_timeout"))
+        if one is not None and all_of_them is not None and one > all_of_them:
+            what = "is longer than total_timeout"
+            yield Finding((*path, "retries", "per_try_timeout"), what, "write less, or more there")
+        if upstream.get("hedge") is not None and retries.get("budget") in ("0%", "0 %"):
+            what = "takes from retries.budget, which is 0%"
+            yield Finding((*path, "hedge"), what, "give retries a budget, or remove it")
+        ejection = section(upstream, "ejection")
+        first, longest = _seconds(ejection.get("for", "10s")), _seconds(ejection.get("max_for"))
+        if first is not None and longest is not None and longest < first:
+            what = "is shorter than for"
+            yield Finding((*path, "ejection", "max_for"), what, "write more, or less there")
+        yield from _bounds(path, concurrency, as_plain(upstream.get("max_connections", 256)))
+
+
+def _bounds(path: Path, concurrency: dict[str, Any], connections: object) -> Iterator[Finding]:
+    least, most = as_plain(concurrency.get("min", 4)), as_plain(concurrency.get("max"))
+    if isinstance(most, int) and isinstance(connections, int) and most > connections:
+        what = f"is more than max_connections, {connections}"
+        yield Finding((*path, "concurrency", "max"), what, f"write at most {connections}, or more there")
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        where = "min" if "min" in concurrency else "max"
+        what = f"min is {least}, and max {most}"
+        yield Finding((*path, "concurrency", where), what, "write a min that is no more than max")
+
+
+def _seconds(value: object) -> float | None:
+    """A duration; None where its own field tells what is wrong, or it is not set."""
+    try:
+        return parse_duration(value.strip()) if isinstance(value, str) else None
+    except UnitError:
+        return None
+
+
 # --- listeners ------------------------------------------------------------------------
 
 
@@ -241,6 +279,7 @@ _RULES: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
     _hashes,
     _client_certificates,
     _checks,
+    _tries,
     _listeners,
     _admin_token,
     _redis_prefix,

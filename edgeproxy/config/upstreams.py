@@ -24,6 +24,7 @@ from edgeproxy.config.kinds import (
     refuse,
 )
 from edgeproxy.config.origin_url import OriginParts, OriginUrl, split_origin
+from edgeproxy.config.resilience import Concurrency, Hedge, Retries
 from edgeproxy.config.scalars import show
 
 Balance = Literal["round_robin", "least_requests", "random_two", "consistent_hash"]
@@ -77,18 +78,6 @@ class Timeouts(Settings):
     keepalive: Duration = Field(
         default=4.0,
         description="Idle connections are kept; shorter than the origin keeps them. 0s: not kept.",
-    )
-
-
-class Retries(Settings):
-    """Second tries of what is safe to send again."""
-
-    attempts: Count = Field(default=2, ge=0, le=10, description="Tries after the first one. 0: off.")
-    budget: Share = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        description="Retries' share of the last 10 s' requests; 10 a second are always allowed.",
     )
 
 
@@ -171,6 +160,12 @@ class Upstream(Settings):
     health_check: HealthCheck | None = Field(default=None, description="Active health checks. Not set: off.")
     timeouts: Timeouts = Field(default=Timeouts(), description="How long an origin may take.")
     retries: Retries = Field(default=Retries(), description="Second tries of what is safe to send again.")
+    hedge: Hedge | None = Field(
+        default=None, description="A second copy of a GET that is not answered in time. Not set: off."
+    )
+    concurrency: Concurrency = Field(
+        default=Concurrency(), description="How many requests at once an origin is given."
+    )
     ejection: Ejection = Field(
         default=Ejection(), description="Passive health: an origin that fails is left out."
     )

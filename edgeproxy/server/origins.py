@@ -82,6 +82,10 @@ class Origins:
                 "healthy": known.healthy,
                 "ejected_by": sum(each.get("state") == "ejected" for each in seen),
                 "in_panic": sum(bool(each.get("panic")) for each in seen),
+                "half_open_by": sum(_half_open(each) for each in seen),
+                "retry_in": _soonest(seen),
+                "limit": sum(each["limit"] for each in seen if each.get("limit")) or None,
+                "hedge_after": max((each.get("hedge_after") or 0.0 for each in seen), default=0.0) or None,
                 "weight": next((each["weight"] for each in seen if "weight" in each), None),
                 "share_of_weight": min((each.get("share_of_weight", 1.0) for each in seen), default=1.0),
                 "priority": next((each["priority"] for each in seen if "priority" in each), None),
@@ -100,3 +104,14 @@ def _of(snapshots: list[dict[str, Any]], upstream: str, origin: str) -> Iterator
         for each in snapshot.get("upstreams", {}).get(upstream, ()):
             if each.get("origin") == origin:
                 yield each
+
+
+def _half_open(origin: dict[str, Any]) -> bool:
+    """Whether a request of that worker is trying an address that was out."""
+    return any(address.get("circuit") == "half_open" for address in origin.get("addresses", ()))
+
+
+def _soonest(seen: list[dict[str, Any]]) -> float | None:
+    """Seconds until some worker tries an address that is out."""
+    waits = (address.get("retry_in") for origin in seen for address in origin.get("addresses", ()))
+    return min((wait for wait in waits if wait is not None), default=None)

@@ -91,7 +91,32 @@ def _rows() -> tuple[Metric, ...]:
             "edgeproxy_origin_ejections_total",
             counter,
             ("upstream", "origin", "reason"),
-            "Times that a worker left out an origin's address, by reason (failures, error_rate, latency).",
+            "Times that a worker left out an origin's address, by reason "
+            "(failures, error_rate, latency, outrun).",
+        ),
+        Metric(
+            "edgeproxy_upstream_retries_total",
+            counter,
+            ("upstream", "result"),
+            "Second tries elsewhere, by result (sent, withheld: the retry budget was spent).",
+        ),
+        Metric(
+            "edgeproxy_upstream_hedges_total",
+            counter,
+            ("upstream", "result"),
+            "Second copies sent of requests that had no answer yet, by result (won: answered first, lost).",
+        ),
+        Metric(
+            "edgeproxy_upstream_overloads_total",
+            counter,
+            ("upstream",),
+            "Requests that no origin of the upstream bore, by its concurrency limits.",
+        ),
+        Metric(
+            "edgeproxy_origin_concurrency_limit",
+            gauge,
+            ("upstream", "origin"),
+            "Requests at once that the origin is given now, where that adapts.",
         ),
         Metric(
             "edgeproxy_upstream_panic",

@@ -34,10 +34,29 @@ class OriginCounts:
         histogram.observe(seconds)
 
     def ejected(self, upstream: str, origin: str, why: str) -> None:
-        """An address of an origin was left out: for failures, error_rate or latency."""
+        """An address of an origin was left out: for failures, error_rate, latency or outrun."""
         slot = self._counters.counter("edgeproxy_origin_ejections_total", upstream, origin, why)
         self._counters.ints[slot] += 1
 
     def panic(self, upstream: str, on: bool) -> None:
         """So few are healthy that all are used; or no longer."""
         self._counters.floats[self._counters.gauge("edgeproxy_upstream_panic", upstream)] = float(on)
+
+    def retried(self, upstream: str, taken: bool) -> None:
+        """A request was tried again; or would have been, had the budget not been spent."""
+        result = "sent" if taken else "withheld"
+        self._counters.ints[self._counters.counter("edgeproxy_upstream_retries_total", upstream, result)] += 1
+
+    def hedged(self, upstream: str, won: bool) -> None:
+        """A second copy of a request was sent, and was answered first; or was not."""
+        result = "won" if won else "lost"
+        self._counters.ints[self._counters.counter("edgeproxy_upstream_hedges_total", upstream, result)] += 1
+
+    def overloaded(self, upstream: str) -> None:
+        """A request was refused, because no origin bears one more."""
+        self._counters.ints[self._counters.counter("edgeproxy_upstream_overloads_total", upstream)] += 1
+
+    def concurrency(self, upstream: str, origin: str, limit: int) -> None:
+        """So many requests at once the origin is given now."""
+        slot = self._counters.gauge("edgeproxy_origin_concurrency_limit", upstream, origin)
+        self._counters.floats[slot] = float(limit)

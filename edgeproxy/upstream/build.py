@@ -6,8 +6,9 @@ Must not connect to anything.
 import time
 from collections.abc import Callable
 
-from edgeproxy.config import model
+from edgeproxy.config import model, resilience
 from edgeproxy.config.health import status_range
+from edgeproxy.config.units import parse_duration
 from edgeproxy.upstream.dns import DnsResolver
 from edgeproxy.upstream.location import parse_location
 from edgeproxy.upstream.origin import Origin
@@ -15,8 +16,10 @@ from edgeproxy.upstream.recorder import NoRecorder, Recorder
 from edgeproxy.upstream.settings import (
     AdmissionSettings,
     Balance,
+    Concurrency,
     Ejection,
     HealthCheck,
+    Hedge,
     OriginSettings,
     Retries,
     Timeouts,
@@ -25,6 +28,9 @@ from edgeproxy.upstream.settings import (
 )
 from edgeproxy.upstream.tls import make_context
 from edgeproxy.upstream.upstream import Upstream
+
+GROWS = 6
+"""So many times `for`, an origin is left out at most, where `max_for` is not set."""
 
 
 def build_upstream(
@@ -89,7 +95,9 @@ def settings_of(name: str, config: model.Upstream, *, workers: int = 1) -> Upstr
         timeouts=Timeouts(
             timeouts.connect, timeouts.first_byte, timeouts.between_bytes, timeouts.idle, timeouts.queue
         ),
-        retries=Retries(config.retries.attempts, config.retries.budget),
+        retries=_retries(config.retries),
+        hedge=None if config.hedge is None else _hedge(config.hedge),
+        concurrency=_concurrency(config, workers),
         ejection=Ejection(
             ejection.consecutive_failures,
             ejection.for_,
@@ -98,6 +106,7 @@ def settings_of(name: str, config: model.Upstream, *, workers: int = 1) -> Upstr
             window=ejection.window,
             min_requests=ejection.min_requests,
             max_ejected=ejection.max_ejected,
+            longest=GROWS * ejection.for_ if ejection.max_for is None else ejection.max_for,
         ),
         admission=_admission(config.admission, max(workers, 1)),
         max_connections=_share(config.max_connections, workers),
@@ -126,6 +135,30 @@ def _admission(config: model.Admission | None, workers: int) -> AdmissionSetting
         queue=_share(config.queue, workers),
         wait=config.wait,
     )
+
+
+def _retries(config: resilience.Retries) -> Retries:
+    status = (status_range(text) for text in config.status)
+    return Retries(
+        config.attempts,
+        config.budget,
+        frozenset(code for low, high in status for code in range(low, high + 1)),
+        config.per_try_timeout,
+        config.total_timeout,
+    )
+
+
+def _hedge(config: resilience.Hedge) -> Hedge:
+    share = resilience.percentile(config.after)
+    return Hedge(parse_duration(config.after)) if share is None else Hedge(None, share)
+
+
+def _concurrency(config: model.Upstream, workers: int) -> Concurrency | None:
+    wanted = config.concurrency
+    if not wanted.adaptive:
+        return None
+    most = config.max_connections if wanted.max is None else min(wanted.max, config.max_connections)
+    return Concurrency(_share(min(wanted.min, most), workers), _share(most, workers), wanted.tolerance)
 
 
 def _share(limit: int, workers: int) -> int:

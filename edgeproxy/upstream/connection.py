@@ -141,6 +141,14 @@ class Connection(asyncio.Protocol):
             self.close()
             self._owner.abandoned(exchange)
 
+    def expire(self, exchange: OriginExchange, error: UpstreamError) -> bool:
+        """End an exchange whose time is over, unless its answer lies in the socket: our loop was late."""
+        if self._poll(select.POLLIN) and not self._looked_again:
+            self._looked_again = True
+            return False
+        self._fail(exchange, error)
+        return True
+
     def pause_reading(self) -> None:
         """Read no more until `resume_reading`; no timeout counts meanwhile."""
         if not self._reading_paused and not self.closed and self.transport is not None:

@@ -75,6 +75,10 @@ class OriginExchange:
         if not self.answered.done():
             self.answered.cancel()
 
+    def expire(self, error: UpstreamError) -> bool:
+        """Fail it with `error`, for it takes too long; False: some of its answer is there, look again."""
+        return self.finished or self.connection.expire(self, error)
+
     def take_over(self) -> tuple[asyncio.Transport, bytes]:
         """After a 101: the transport towards the origin and bytes already read from it.
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from edgeproxy.upstream.circuit import Circuit
 from edgeproxy.upstream.location import Location
 
 if TYPE_CHECKING:
+    from edgeproxy.upstream.concurrency import Limiter
     from edgeproxy.upstream.outliers import Seen
     from edgeproxy.upstream.pool import Pooled
 
@@ -52,21 +54,20 @@ class Steer(StrEnum):
 class Endpoint:
     """One address of an origin, with the connections to it.
 
-    `out_until` is 0 while it may be chosen freely, else the monotonic second at which one
-    request may try it; until `doubted_until` other addresses of the origin are preferred, because
-    no connection came about; `retired` once DNS no longer names it; `seen` is what its answers were
-    like lately, where that is judged.
+    `circuit` is open while it may not be chosen freely; until `doubted_until` other addresses of the
+    origin are preferred, because no connection came about; `retired` once DNS no longer names it;
+    `seen` is what its answers were like lately, where that is judged.
     """
 
     __slots__ = (
         "address",
+        "circuit",
         "connections",
         "doubted_until",
         "failures",
         "idle",
         "opening",
         "origin",
-        "out_until",
         "retired",
         "seen",
     )
@@ -76,7 +77,7 @@ class Endpoint:
         self.address = address
         # health
         self.failures = 0
-        self.out_until = 0.0
+        self.circuit = Circuit()
         self.doubted_until = 0.0
         self.retired = False
         self.seen: Seen | None = None
@@ -86,7 +87,7 @@ class Endpoint:
         self.opening = 0
 
     def __repr__(self) -> str:
-        state = "retired" if self.retired else f"out({self.failures})" if self.out_until else "in"
+        state = "retired" if self.retired else f"out({self.failures})" if self.circuit.open_until else "in"
         held = f"{len(self.connections)} connections, {len(self.idle)} idle, {self.opening} opening"
         return f"<Endpoint {self.address} {state}, {held}>"
 
@@ -103,7 +104,8 @@ class Origin:
     before the first; `reserve` (weight 0) is asked only when no other can be, and those of a higher
     `priority` only when none of a lower can; `usable` are the endpoints that may be chosen freely;
     `weight` is below `full_weight` from `ramp_from` on, while it comes back slowly; `active` counts
-    requests in flight, `opening` those whose connection is being opened, `held` all its connections.
+    requests in flight, `opening` those whose connection is being opened, `held` all its connections;
+    `limiter` bounds both together, where that is switched on.
     """
 
     __slots__ = (
@@ -114,6 +116,7 @@ class Origin:
         "full_weight",
         "held",
         "key",
+        "limiter",
         "location",
         "opening",
         "priority",
@@ -143,6 +146,7 @@ class Origin:
         self.active = 0
         self.opening = 0
         self.held = 0
+        self.limiter: Limiter | None = None
         # turns, of the balancer and within the origin
         self.current: float = 0
         self.turn = 0
@@ -156,6 +160,12 @@ class Origin:
         return self.steered is Steer.UP and self.checked is not False
 
     @property
+    def full(self) -> bool:
+        """Whether it has as many requests in flight as it bears."""
+        limiter = self.limiter
+        return limiter is not None and self.active + self.opening >= limiter.limit
+
+    @property
     def state(self) -> str:
         """In one word, for operators: up, drain, down, unhealthy, ejected or unresolved."""
         if self.steered is not Steer.UP:
@@ -164,14 +174,14 @@ class Origin:
             return "unhealthy"
         if not self.endpoints:
             return "unresolved"
-        return "ejected" if all(endpoint.out_until for endpoint in self.endpoints) else "up"
+        return "ejected" if all(endpoint.circuit.open_until for endpoint in self.endpoints) else "up"
 
     def refresh(self, *, all_of_them: bool = False) -> None:
         """Work out `usable` anew, after any change of an endpoint; those that are out too, if need be."""
         if all_of_them:
             self.usable = self.endpoints
         else:
-            self.usable = tuple(endpoint for endpoint in self.endpoints if not endpoint.out_until)
+            self.usable = tuple(endpoint for endpoint in self.endpoints if not endpoint.circuit.open_until)
 
     def resolved(self, addresses: Sequence[Address]) -> list[Endpoint]:
         """Take the addresses that the name has now; the endpoints that went are returned, retired."""

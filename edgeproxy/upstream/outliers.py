@@ -100,7 +100,7 @@ class Outliers:
         judged: list[tuple[Endpoint, Seen]] = []
         for endpoint in endpoints:
             seen = self.of(endpoint)
-            if endpoint.out_until:
+            if endpoint.circuit.open_until:
                 seen.clear()  # it begins anew when it is back
                 continue
             seen.forget_before(now - ejection.window, now)

@@ -1,7 +1,7 @@
 """Which origins may be asked: active checks, passive ejection, the operator's word, DNS.
 
-Must not open connections or read the clock. An endpoint that fails is out for a while; then one
-request at a time may try it, so that a recovery meets no herd.
+Must not open connections or read the clock. An endpoint that fails is out for a while (its `circuit` is
+open); then one request at a time may try it, so that a recovery meets no herd.
 """
 
 import math
@@ -16,7 +16,7 @@ LEAST_RAMP = 0.1
 """The share of its weight that an origin in its slow start begins with."""
 
 Ejected = Callable[[Origin, str], None]
-"""Told of each ejection: the origin, and why: failures, error_rate or latency."""
+"""Told of each ejection: the origin, and why: failures, error_rate, latency or outrun."""
 
 
 def _unheard(origin: Origin, why: str) -> None:
@@ -29,7 +29,7 @@ class Roster:
     `usable` are the origins that may be chosen freely: of those that are up, the ones of the least
     priority. With less than the share `panic_below` of the addresses healthy, `panic` is on and all
     count as up that no operator took away. At `next_return` an endpoint that is out may be tried.
-    `slow_start` and all times are (monotonic) seconds.
+    One that tries it is waited for up to `patience`. `slow_start` and all times are (monotonic) seconds.
     """
 
     __slots__ = (
@@ -38,6 +38,7 @@ class Roster:
         "_ejection",
         "_heard",
         "_panic_below",
+        "_patience",
         "_ramping",
         "_slow_start",
         "_tiers",
@@ -56,6 +57,7 @@ class Roster:
         *,
         slow_start: float = 0.0,
         panic_below: float = 0.0,
+        patience: float = 0.0,
         heard: Ejected = _unheard,
     ) -> None:
         self.origins = tuple(origins)
@@ -63,6 +65,7 @@ class Roster:
         self._ejection = ejection
         self._heard = heard
         self._panic_below = panic_below
+        self._patience = max(patience, ejection.seconds)
         self.panic = False
         self.usable: tuple[Origin, ...] = ()
         self._tiers: tuple[tuple[Origin, ...], ...] = ()
@@ -124,26 +127,32 @@ class Roster:
             if not origin.wanted or origin in tried:
                 continue
             for endpoint in origin.endpoints:
-                if endpoint.out_until and endpoint.out_until <= now:
-                    endpoint.out_until = now + self._ejection.seconds
+                if 0 < endpoint.circuit.open_until <= now:
+                    endpoint.circuit.probe(now, self._patience)
                     self._refresh()
                     return endpoint
         return None
 
     # --- learning
 
-    def succeeded(self, endpoint: Endpoint) -> None:
+    def succeeded(self, endpoint: Endpoint, now: float) -> None:
         """An exchange there went well."""
         endpoint.failures = 0
         endpoint.doubted_until = 0.0
-        if endpoint.out_until:
-            endpoint.out_until = 0.0
+        if endpoint.circuit.open_until:
+            endpoint.circuit.close(now)
             self._refresh()
 
     def failed(
-        self, endpoint: Endpoint, now: float, *, connecting: bool = False, reached: bool = False
+        self,
+        endpoint: Endpoint,
+        now: float,
+        *,
+        connecting: bool = False,
+        reached: bool = False,
+        started: float | None = None,
     ) -> None:
-        """An exchange there failed.
+        """An exchange there failed, begun at `started`.
 
         `connecting`: no connection came about, so other addresses of the origin are preferred at
         once. `reached`: the origin lives, yet answered 502, 503 or 504, reset, or broke off; that
@@ -155,26 +164,40 @@ class Roster:
         if connecting and len(endpoint.origin.endpoints) > 1:
             endpoint.doubted_until = now + DOUBT
         limit = self._ejection.consecutive_failures
-        if endpoint.out_until:
-            endpoint.out_until = now + self._ejection.seconds
-            self._refresh()
+        if endpoint.circuit.open_until:
+            if endpoint.circuit.probed_by(started):
+                endpoint.circuit.open(self._ejection, now)
+                self._refresh()
         elif limit and endpoint.failures >= limit and not (reached and self._spared(endpoint)):
             self._eject(endpoint, now, "failures")
 
+    def outrun(self, endpoint: Endpoint, now: float, started: float) -> None:
+        """Another, asked later than at `started`, answered first: that in a row is as bad as failures.
+
+        It ejects no more than `max_ejected`, and no last one.
+        """
+        endpoint.failures += 1
+        limit = self._ejection.consecutive_failures
+        if endpoint.circuit.probed_by(started):
+            endpoint.circuit.open(self._ejection, now)
+            self._refresh()
+        elif limit and endpoint.failures >= limit:
+            self.outlying(endpoint, now, "outrun")
+
     def outlying(self, endpoint: Endpoint, now: float, why: str) -> None:
         """It fails or dawdles more than the others; that ejects no more than `max_ejected`."""
-        if not endpoint.out_until and not self._spared(endpoint):
+        if not endpoint.circuit.open_until and not self._spared(endpoint):
             self._eject(endpoint, now, why)
 
     def _eject(self, endpoint: Endpoint, now: float, why: str) -> None:
-        endpoint.out_until = now + self._ejection.seconds
+        endpoint.circuit.open(self._ejection, now)
         self._refresh()
         self._heard(endpoint.origin, why)
 
     def _spared(self, endpoint: Endpoint) -> bool:
         """Whether one that lives stays in, because enough others are out."""
         of_all = list(self._addresses())
-        out = sum(bool(each.out_until) for each in of_all)
+        out = sum(bool(each.circuit.open_until) for each in of_all)
         most = min(max(1, int(self._ejection.max_ejected * len(of_all) + 1e-9)), len(of_all) - 1)
         return out >= (most if self._ejection.max_ejected else 0)
 
@@ -182,10 +205,10 @@ class Roster:
         """Of all origins that are neither steered away from nor found unhealthy."""
         return (endpoint for origin in self.origins if origin.wanted for endpoint in origin.endpoints)
 
-    def abandoned(self, endpoint: Endpoint, now: float) -> None:
-        """An exchange there ended without a verdict: one that was out may be tried at once."""
-        if endpoint.out_until:
-            endpoint.out_until = now
+    def abandoned(self, endpoint: Endpoint, now: float, started: float | None = None) -> None:
+        """An exchange there, begun at `started`, ended without a verdict: another may try it at once."""
+        if endpoint.circuit.probed_by(started):
+            endpoint.circuit.retry(now)
             self._refresh()
 
     def set_active(self, key: str, healthy: bool) -> bool:
@@ -236,13 +259,13 @@ class Roster:
     def _readmit(origin: Origin) -> None:
         for endpoint in origin.endpoints:
             endpoint.failures = 0
-            endpoint.out_until = 0.0
+            endpoint.circuit.forget()
 
     def _refresh(self) -> None:
         """Work out who may be chosen, after any change."""
         steered = [origin for origin in self.origins if origin.steered is Steer.UP]
         known = sum(len(origin.endpoints) for origin in steered)
-        healthy = sum(not endpoint.out_until for endpoint in self._addresses())
+        healthy = sum(not endpoint.circuit.open_until for endpoint in self._addresses())
         self.panic = healthy < self._panic_below * known
         for origin in self.origins:
             origin.refresh(all_of_them=self.panic)
@@ -253,7 +276,8 @@ class Roster:
         self.next_return = math.inf
         if not self.panic:
             self.next_return = min(
-                (each.out_until for each in self._addresses() if each.out_until), default=math.inf
+                (each.circuit.open_until for each in self._addresses() if each.circuit.open_until),
+                default=math.inf,
             )
         if self._slow_start:
             self._follow(set(up))

@@ -44,15 +44,44 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a request is tried again, and the share of all requests that retries may make up."""
+    """How often a request is tried again, and the share of all requests that retries may make up.
+
+    Answers with a `status` are tried again too. Seconds from choosing an origin to its head, without a
+    request's body: `per_try` for each try, `total` for all of them (None: no such bound).
+    """
 
     attempts: int = 2
     budget: float = 0.2
+    status: frozenset[int] = frozenset()
+    per_try: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """A second copy of a GET without a head `after` so many seconds, or this `percentile` (0 to 1)."""
+
+    after: float | None = None
+    percentile: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """Requests in flight at one origin: between `least` and `most`, this worker's share.
+
+    Fewer, while the time to the head is more than `tolerance` times its minimum.
+    """
+
+    least: int = 1
+    most: int = 256
+    tolerance: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ejection:
     """Passive health: out after so many failures in a row, for so many seconds; 0 failures: never.
+
+    Each time in a row that it is still failing then, twice as long, up to `longest`.
 
     Also out, judged over `window` seconds with at least `min_requests`: where `error_rate` of them
     failed, or their mean time is `slower_than` times that of the others (None: not judged).
@@ -66,6 +95,7 @@ class Ejection:
     window: float = 10.0
     min_requests: int = 20
     max_ejected: float = 0.5
+    longest: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +149,7 @@ class UpstreamSettings:
     of a DNS server, `dns_interval` the seconds between resolutions where no TTL is known;
     `hash_bound` bounds loads under consistent hashing (0: no bound); `slow_start` is how many
     seconds an origin that returns takes to come back to its weight; with less than the share
-    `panic_below` of the addresses healthy, all are used.
+    `panic_below` of the addresses healthy, all are used; `hedge` and `concurrency` are off where None.
     """
 
     name: str
@@ -132,6 +162,8 @@ class UpstreamSettings:
     health_check: HealthCheck | None = None
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
+    hedge: Hedge | None = None
+    concurrency: Concurrency | None = None
     ejection: Ejection = Ejection()
     admission: AdmissionSettings | None = None
     max_connections: int = 256

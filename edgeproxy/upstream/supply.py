@@ -4,11 +4,12 @@ Must not send requests, judge answers or decide on retries.
 """
 
 import asyncio
+import math
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from edgeproxy.errors import ConnectRefused, NoHealthyOrigin, PoolExhausted, UpstreamError
+from edgeproxy.errors import ConnectRefused, NoHealthyOrigin, Overloaded, PoolExhausted, UpstreamError
 from edgeproxy.upstream.connect import open_connection
 from edgeproxy.upstream.connection import Connection, Owner
 from edgeproxy.upstream.exchange import OriginExchange, lost_at_once
@@ -27,7 +28,9 @@ class Tries:
 
     `left` retries remain; `chosen` is an endpoint picked already, for the next try; `fresh` asks for
     a new connection to the origin of `endpoint`, where the last try went; `exchange` is that try's,
-    None if it never had a connection.
+    None if it never had a connection. `hedge`: a second copy of a request under way, for which no
+    origin is risked and nothing waited for. A try may last until `until` seconds (monotonic), and none
+    after `deadline`.
     """
 
     left: int
@@ -37,6 +40,10 @@ class Tries:
     endpoint: Endpoint | None = None
     exchange: OriginExchange | None = None
     started: float = 0.0
+    hedge: bool = False
+    hedged: bool = False
+    until: float = math.inf
+    deadline: float = math.inf
 
 
 class Supply:
@@ -58,6 +65,7 @@ class Supply:
         self._heads = HeadMaker(settings.host_header)
         self.pool = Pool(settings.max_connections, settings.max_pending)
         self.connections: set[Connection] = set()
+        self._limited = settings.concurrency is not None
         self._over = False
 
     def __repr__(self) -> str:
@@ -70,38 +78,57 @@ class Supply:
 
         Raises NoHealthyOrigin, PoolExhausted, ConnectRefused, ConnectTimeout, TlsFailure.
         """
-        deadline = asyncio.get_running_loop().time() + self._settings.timeouts.queue
+        tries.started = now = self._clock()
+        per_try = self._settings.retries.per_try if request.body is None else None
+        tries.until = tries.deadline if per_try is None else min(now + per_try, tries.deadline)
+        wait = min(self._settings.timeouts.queue, max(tries.until - now, 0.0))
+        deadline = asyncio.get_running_loop().time() + wait
         while True:
             tries.started = now = self._clock()
             if self._over:
                 raise self._nobody("closing")
-            endpoint = self._choose(request, tries, now)
-            tries.endpoint = endpoint
-            connection: Connection | None = None
-            if not tries.fresh:
-                connection = self.reuse(endpoint, request, now)
-            if connection is None:
-                grant = self._claim(endpoint, request, tries, now) or await self._wait(tries, deadline)
-                if isinstance(grant, Endpoint):
-                    tries.endpoint = grant
-                    return await self._open(grant, tries)
-                assert isinstance(grant, Connection)
-                connection = grant
-            tries.endpoint = connection.endpoint
+            endpoint = tries.endpoint = self._choose(request, tries, now)
+            try:
+                connection = await self._connect(endpoint, request, tries, deadline, now)
+            except PoolExhausted:
+                self._roster.abandoned(endpoint, now, now)
+                raise
+            if connection.endpoint is not endpoint:
+                self._roster.abandoned(endpoint, now, now)  # it was not tried after all
             if not connection.closed:
                 return connection
 
+    async def _connect(
+        self, endpoint: Endpoint, request: OriginRequest, tries: Tries, deadline: float, now: float
+    ) -> Connection:
+        """A connection there, or wherever there is room first; its origin is `tries.endpoint`'s."""
+        connection = None if tries.fresh else self.reuse(endpoint, request, now)
+        if connection is None:
+            grant = self._claim(endpoint, request, tries, now) or await self._wait(tries, deadline)
+            if isinstance(grant, Endpoint):
+                tries.endpoint = grant
+                return await self._open(grant, tries)
+            assert isinstance(grant, Connection)
+            connection = grant
+        tries.endpoint = connection.endpoint
+        return connection
+
     def _choose(self, request: OriginRequest, tries: Tries, now: float) -> Endpoint:
         chosen, tries.chosen = tries.chosen, None
-        if chosen is not None:
-            return chosen
         last = tries.endpoint
-        if tries.fresh and last is not None and last in last.origin.usable:
-            return last
-        risk = request.method in IDEMPOTENT
-        endpoint = self._roster.choose(request.hash_key, now, tries.tried, risk=risk)
+        if chosen is None and tries.fresh and last is not None and last in last.origin.usable:
+            chosen = last
+        if chosen is not None and not chosen.origin.full:
+            return chosen
+        besides: Sequence[Origin] = tries.tried
+        if self._limited:
+            besides = [*besides, *(origin for origin in self._roster.origins if origin.full)]
+        risk = request.method in IDEMPOTENT and not tries.hedge
+        endpoint = self._roster.choose(request.hash_key, now, besides, risk=risk)
         if endpoint is None:
             raise self._nobody("every origin is down, drained or ejected")
+        if endpoint.origin.full:
+            raise Overloaded(f"{self._settings.name}: as many requests under way as the origins bear")
         return endpoint
 
     def _nobody(self, why: str) -> NoHealthyOrigin:
@@ -137,7 +164,8 @@ class Supply:
             idle.close()  # makes room for a new one
             if pool.reserve(endpoint):
                 return endpoint
-        besides = [*tries.tried, *(other for other in self._roster.usable if not pool.has_room(other))]
+        busy = (other for other in self._roster.usable if other.full or not pool.has_room(other))
+        besides = [*tries.tried, *busy]
         if not self._roster.elsewhere(besides):
             return None
         other = self._roster.choose(request.hash_key, now, besides)
@@ -149,6 +177,10 @@ class Supply:
 
     async def _wait(self, tries: Tries, deadline: float) -> Grant:
         """Queue for what comes free, until `deadline` of the loop's time."""
+        if self._limited:
+            raise Overloaded(f"{self._settings.name}: all connections busy")
+        if tries.hedge:
+            raise PoolExhausted(f"{self._settings.name}: no connection free for a second copy")
         future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
 
         def granted(grant: Grant) -> bool:
@@ -165,7 +197,7 @@ class Supply:
         except BaseException as error:
             self.pool.leave(waiter)
             if future.done() and not future.cancelled():
-                self._return(future.result())
+                self.give_back(future.result())
             if isinstance(error, TimeoutError):
                 wait = self._settings.timeouts.queue
                 raise PoolExhausted(
@@ -181,7 +213,7 @@ class Supply:
         while True:
             tries.endpoint = endpoint
             try:
-                return await self._open_at(endpoint)
+                return await self._open_at(endpoint, tries)
             except ConnectRefused:
                 sibling = endpoint.origin.next_endpoint(self._clock(), attempted)
                 if sibling is None or not self.pool.reserve(sibling):
@@ -189,7 +221,7 @@ class Supply:
                 attempted.add(sibling)
                 endpoint = sibling
 
-    async def _open_at(self, endpoint: Endpoint) -> Connection:
+    async def _open_at(self, endpoint: Endpoint, tries: Tries) -> Connection:
         settings = self._settings
         location = endpoint.origin.location
         connection = Connection(endpoint, self._owner, settings, self._heads, self._clock)
@@ -197,19 +229,19 @@ class Supply:
             await open_connection(
                 endpoint.address,
                 lambda: connection,
-                settings.timeouts.connect,
+                min(settings.timeouts.connect, max(tries.until - self._clock(), 0.0)),
                 self._context if location.tls else None,
                 settings.tls.server_name or location.host,
             )
         except UpstreamError:
             now = self._clock()
             self.pool.cancelled(endpoint, now)
-            self._roster.failed(endpoint, now, connecting=True)
+            self._roster.failed(endpoint, now, connecting=True, started=tries.started)
             raise
         except BaseException:
             now = self._clock()
             self.pool.cancelled(endpoint, now)
-            self._roster.abandoned(endpoint, now)
+            self._roster.abandoned(endpoint, now, tries.started)
             raise
         endpoint.doubted_until = 0.0
         self.pool.opened(connection)
@@ -242,7 +274,7 @@ class Supply:
         self.connections.discard(connection)
         self.pool.closed(connection, self._clock())
 
-    def _return(self, grant: Grant) -> None:
+    def give_back(self, grant: Grant) -> None:
         """Give back what was granted to someone who is gone."""
         now = self._clock()
         if isinstance(grant, Endpoint):

@@ -4,19 +4,29 @@ Must not know caching, routes or clients.
 """
 
 import asyncio
-import contextlib
 import ssl
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edgeproxy.errors import BadRequest, ConnectionLost, FirstByteTimeout, NoHealthyOrigin, UpstreamError
+from edgeproxy.errors import (
+    BadRequest,
+    ConnectionLost,
+    ConnectRefused,
+    ConnectTimeout,
+    FirstByteTimeout,
+    NoHealthyOrigin,
+    Overloaded,
+    UpstreamError,
+)
 from edgeproxy.upstream.balancers import make_balancer
 from edgeproxy.upstream.budget import RetryBudget
 from edgeproxy.upstream.connection import Connection
-from edgeproxy.upstream.dns import Resolver, SystemResolver, Watch, literal
+from edgeproxy.upstream.course import UpstreamCourse, watches
+from edgeproxy.upstream.dns import Resolver
 from edgeproxy.upstream.exchange import OriginExchange
-from edgeproxy.upstream.origin import Address, Origin, Steer, unix_address
+from edgeproxy.upstream.names import Names
+from edgeproxy.upstream.origin import Origin, Steer
 from edgeproxy.upstream.outliers import Outliers
 from edgeproxy.upstream.ports import PLAIN_GET, OriginRequest, ResponseSink
 from edgeproxy.upstream.recorder import Recorder
@@ -56,21 +66,23 @@ class Upstream:
             settings.ejection,
             slow_start=settings.slow_start,
             panic_below=settings.panic_below,
+            patience=_patience(settings),
             heard=self._ejected,
         )
         outliers = Outliers(settings.ejection)
         self._outliers = outliers if outliers.judges else None
         self._supply = Supply(settings, self._roster, self, context, clock)
         self._budget = RetryBudget(settings.retries.budget)
-        self._resolver = resolver
+        # what counts as a failure of the origin, and is told apart from a good answer
+        self._bad = GATEWAY_ERRORS | {status for status in settings.retries.status if status >= 500}
+        self._watched = watches(settings)
+        self._course = UpstreamCourse(self, self._roster, self._supply, self._budget, recorder, self._bad)
         # time
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._sweep_every = _sweep_interval(settings)
         self._ticked = 0.0
-        # names
-        self._watches: dict[Origin, Watch] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._names = Names(settings, resolver, self._roster, self._supply)
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} {self._roster!r} {self._supply!r}>"
@@ -80,6 +92,10 @@ class Upstream:
         """Connections to origins now, idle ones and tunnels included."""
         return len(self._supply.connections)
 
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._clock()
+
     # --- life
 
     async def start(self) -> None:
@@ -87,8 +103,9 @@ class Upstream:
         self._ticked = self._clock()
         self._schedule()
         for origin in self._roster.origins:
-            self._locate(origin)
+            self._names.locate(origin)
         self._judge(self._ticked)
+        self._course.start()
 
     async def close(self) -> None:
         """Close every connection and end every task; exchanges under way fail."""
@@ -96,12 +113,8 @@ class Upstream:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._tasks.clear()
+        await self._course.close()
+        await self._names.close()
         self._recorder.panic(self.name, False)
         self._supply.close()
         await asyncio.sleep(0)  # lets the transports tell that they are gone
@@ -117,22 +130,28 @@ class Upstream:
         self._budget.requests += 1
         now = self._clock()
         endpoint = None if request.prefer is None else self._roster.preferred(request.prefer, now)
+        if self._watched:
+            total = self.settings.retries.total if request.body is None else None
+            tries = Tries(self.settings.retries.attempts, endpoint)
+            if total is not None:
+                tries.deadline = now + total
+            return await self._persist(request, sink, tries)
         if endpoint is None:
             endpoint = self._roster.choose(request.hash_key, now, risk=request.method in IDEMPOTENT)
         connection = None if endpoint is None else self._supply.reuse(endpoint, request, now)
         if connection is None:
             tries = Tries(self.settings.retries.attempts, endpoint)
             return await self._persist(request, sink, tries)
-        return await self.go_on(self._begin(connection, request, sink, now), request, sink)
+        return await self.go_on(self.begin(connection, request, sink, now), request, sink)
 
     def idle(self, hash_key: bytes) -> Connection | None:
         """An idle connection to the origin whose turn it is; None: `exchange` has to see to one.
 
-        It is for a GET, and `begun` at once. No turn is taken from an origin for nothing: all of them have
-        an idle connection, or nobody is asked.
+        It is for a GET, and `begun` at once; never where requests are watched. No turn is taken from an
+        origin for nothing: all of them have an idle connection, or nobody is asked.
         """
         roster, now = self._roster, self._clock()
-        if now >= roster.next_return:
+        if self._watched or now >= roster.next_return:
             return None
         for origin in roster.usable:
             for endpoint in origin.usable:
@@ -170,8 +189,13 @@ class Upstream:
         while True:
             tries.exchange = None
             try:
-                connection = await self._acquire(request, tries)
-                exchange = tries.exchange = self._begin(connection, request, sink, self._clock())
+                connection = await self.acquire(request, tries)
+                if self._watched:
+                    won = await self._course.run(connection, request, sink, tries)
+                    if won is not None:
+                        return won
+                    continue
+                exchange = tries.exchange = self.begin(connection, request, sink, self._clock())
                 await exchange.answered
             except UpstreamError as error:
                 if not self._plan(request, error, tries):
@@ -183,22 +207,27 @@ class Upstream:
             else:
                 return exchange
 
-    async def _acquire(self, request: OriginRequest, tries: Tries) -> Connection:
-        if not self._roster.usable and self._watches:
-            await self._first_names()
+    async def acquire(self, request: OriginRequest, tries: Tries) -> Connection:
+        if not self._roster.usable:
+            await self._names.first(self._clock)
         try:
             return await self._supply.acquire(request, tries)
         except NoHealthyOrigin:
-            errors = [watch.last_error for watch in self._watches.values()]
-            if len(errors) == len(self._roster.origins) and all(errors) and errors[0] is not None:
-                raise errors[0] from None
+            if self._names.error is not None:
+                raise self._names.error from None
+            raise
+        except Overloaded:
+            if not tries.hedge:
+                self._recorder.overloaded(self.name)
             raise
         except UpstreamError as error:
             if tries.endpoint is not None and error.retry_safe:
                 self._record(tries.endpoint.origin, error.proxy_error, tries.started)
+                if isinstance(error, ConnectRefused | ConnectTimeout):
+                    self._course.dropped(tries.endpoint.origin, tries.started)
             raise
 
-    def _begin(
+    def begin(
         self, connection: Connection, request: OriginRequest, sink: ResponseSink, now: float
     ) -> OriginExchange:
         origin = connection.endpoint.origin
@@ -223,30 +252,28 @@ class Upstream:
             tries.fresh = True
             return True
         tries.fresh = False
-        if endpoint.origin not in tries.tried:
-            tries.tried.append(endpoint.origin)
-        if tries.left <= 0 or not self._roster.elsewhere(tries.tried) or not self._budget.take():
-            return False
-        tries.left -= 1
-        return True
+        return self._course.once_more(endpoint.origin, tries)
 
     # --- what a connection tells (connection.Owner)
 
     def answered(self, exchange: OriginExchange) -> None:
         endpoint = exchange.connection.endpoint
         status = exchange.status
-        if endpoint.seen is not None and status not in GATEWAY_ERRORS:
+        bad = status in self._bad
+        if endpoint.seen is not None and not bad:
             endpoint.seen.answered(self._clock() - exchange.started)
-        if status in GATEWAY_ERRORS:
-            self._roster.failed(endpoint, self._clock(), reached=True)
-        elif endpoint.out_until:
-            self._roster.succeeded(endpoint)
+        if bad:
+            self._roster.failed(endpoint, self._clock(), reached=True, started=exchange.started)
+        elif endpoint.circuit.open_until:
+            self._roster.succeeded(endpoint, self._clock())
+        if self._watched and not bad:
+            self._course.learn(exchange)
         self._record(exchange.origin, status, exchange.started)
 
     def finished(self, exchange: OriginExchange, reusable: bool) -> None:
         exchange.origin.active -= 1
         connection = exchange.connection
-        if exchange.status not in GATEWAY_ERRORS:
+        if exchange.status not in self._bad:
             connection.endpoint.failures = 0
         if reusable:
             self._supply.release(connection, self._clock())
@@ -260,15 +287,18 @@ class Upstream:
             exchange.reused and isinstance(error, ConnectionLost) and not exchange.connection.reader.started
         )
         if raced or not isinstance(error, UpstreamError):
-            self._roster.abandoned(endpoint, now)
+            self._roster.abandoned(endpoint, now, exchange.started)
         else:
-            self._roster.failed(endpoint, now, reached=not isinstance(error, FirstByteTimeout))
+            silent = isinstance(error, FirstByteTimeout)
+            self._roster.failed(endpoint, now, reached=not silent, started=exchange.started)
+            if silent:
+                self._course.dropped(exchange.origin, exchange.started)
         if not exchange.status and isinstance(error, UpstreamError):
             self._record(exchange.origin, error.proxy_error, exchange.started)
 
     def abandoned(self, exchange: OriginExchange) -> None:
         exchange.origin.active -= 1
-        self._roster.abandoned(exchange.connection.endpoint, self._clock())
+        self._roster.abandoned(exchange.connection.endpoint, self._clock(), exchange.started)
 
     def closed(self, connection: Connection) -> None:
         self._supply.closed(connection)
@@ -303,35 +333,7 @@ class Upstream:
 
     def snapshot(self) -> list[dict[str, Any]]:
         """The origins as they are now, for operators: JSON-able."""
-        return shown(self._roster, self._supply.pool.waiting)
-
-    # --- names
-
-    def _locate(self, origin: Origin) -> None:
-        location = origin.location
-        if location.path is not None:
-            self._roster.resolved(origin, [unix_address(location.path)])
-            return
-        address = literal(location.host, location.port)
-        if address is not None:
-            self._roster.resolved(origin, [address])
-            return
-
-        def report(addresses: Sequence[Address]) -> None:
-            self._supply.drop_idle(tuple(self._roster.resolved(origin, addresses)))
-
-        resolver = self._resolver or SystemResolver()
-        watch = Watch(location.host, location.port, resolver, self.settings.dns_interval, report)
-        self._watches[origin] = watch
-        self._tasks.append(asyncio.create_task(watch.run(), name=f"dns {location.host}"))
-
-    async def _first_names(self) -> None:
-        """Wait until each name was asked for once, or one is known."""
-        deadline = self._clock() + self.settings.timeouts.connect
-        for watch in self._watches.values():
-            if self._roster.usable:
-                return
-            await watch.first(max(deadline - self._clock(), 0.0))
+        return shown(self._roster, self._supply.pool.waiting, self._clock(), self._course.delay)
 
     # --- time
 
@@ -356,6 +358,12 @@ class Upstream:
             for endpoint, why in self._outliers.judge(endpoints, now):
                 roster.outlying(endpoint, now, why)
         self._recorder.panic(self.name, roster.panic)
+
+
+def _patience(settings: UpstreamSettings) -> float:
+    """Seconds after which a request that tries an origin anew has surely come to an end, or is forgotten."""
+    timeouts = settings.timeouts
+    return timeouts.queue + timeouts.connect + timeouts.first_byte
 
 
 def _sweep_interval(settings: UpstreamSettings) -> float:

@@ -120,6 +120,10 @@ class Records:
         self.tries: list[tuple[str, int | str]] = []
         self.ejections: list[tuple[str, str]] = []
         self.panics: list[bool] = []
+        self.retries: list[bool] = []
+        self.hedges: list[bool] = []
+        self.overloads = 0
+        self.limits: dict[str, int] = {}
 
     def origin_request(self, upstream: str, origin: str, code: int | str, seconds: float) -> None:
         assert seconds >= 0
@@ -130,6 +134,18 @@ class Records:
 
     def panic(self, upstream: str, on: bool) -> None:
         self.panics.append(on)
+
+    def retried(self, upstream: str, taken: bool) -> None:
+        self.retries.append(taken)
+
+    def hedged(self, upstream: str, won: bool) -> None:
+        self.hedges.append(won)
+
+    def overloaded(self, upstream: str) -> None:
+        self.overloads += 1
+
+    def concurrency(self, upstream: str, origin: str, limit: int) -> None:
+        self.limits[origin] = limit
 
     @property
     def codes(self) -> list[int | str]:

@@ -78,7 +78,10 @@ def test_a_reload_keeps_what_is_known_of_origins_that_stay(origins, counters):
 def test_the_workers_numbers_are_added_up(origins):
     def snapshot(state: str) -> dict:
         origin = {"origin": ONE, "state": state, "active": 2, "connections": 3, "idle": 1}
+        origin |= {"limit": 4, "addresses": [{"circuit": "closed", "retry_in": None}]}
         if state == "ejected":
+            origin |= {"limit": 5, "hedge_after": 0.2}
+            origin |= {"addresses": [{"circuit": "half_open", "retry_in": 0.0}]}
             origin |= {"panic": True, "weight": 3, "share_of_weight": 0.4, "priority": 1}
         return {"upstreams": {"shop": [origin]}}
 
@@ -89,6 +92,10 @@ def test_the_workers_numbers_are_added_up(origins):
         "healthy": True,
         "ejected_by": 1,
         "in_panic": 1,
+        "half_open_by": 1,
+        "retry_in": 0.0,
+        "limit": 9,
+        "hedge_after": 0.2,
         "weight": 3,
         "share_of_weight": 0.4,
         "priority": 1,

@@ -1,10 +1,14 @@
+import pytest
+
 from edgeproxy.config import model
 from edgeproxy.upstream.build import build_upstream, settings_of
 from edgeproxy.upstream.settings import (
     AdmissionSettings,
     Balance,
+    Concurrency,
     Ejection,
     HealthCheck,
+    Hedge,
     OriginSettings,
     Retries,
     Timeouts,
@@ -19,7 +23,7 @@ def configured(**keys: object) -> model.Upstream:
 
 def test_the_defaults_of_the_configuration_are_ours() -> None:
     assert settings_of("shop", configured()) == UpstreamSettings(
-        "shop", (OriginSettings("http://127.0.0.1:9001"),)
+        "shop", (OriginSettings("http://127.0.0.1:9001"),), ejection=Ejection(longest=60.0)
     )
 
 
@@ -37,10 +41,13 @@ def test_every_key_arrives() -> None:
             "connect": "1s", "first_byte": "2s", "between_bytes": "3s", "idle": "4s", "queue": "5s",
             "keepalive": "6s",
         },
-        retries={"attempts": 7, "budget": "8%"},
+        retries={"attempts": 7, "budget": "8%", "status": [500, "502-504"], "per_try_timeout": "2s",
+                 "total_timeout": "7s"},
+        hedge={"after": "p99.9"},
+        concurrency={"adaptive": True, "min": 3, "max": 10, "tolerance": 3},
         ejection={
             "consecutive_failures": 9, "for": "10s", "error_rate": "30%", "slower_than": 4, "window": "20s",
-            "min_requests": 7, "max_ejected": "25%",
+            "min_requests": 7, "max_ejected": "25%", "max_for": "2m",
         },
         admission={"rate": "9/s", "burst": 5, "queue": 7, "wait": "8s"},
         max_connections=11,
@@ -61,9 +68,11 @@ def test_every_key_arrives() -> None:
         host_header="origin",
         health_check=HealthCheck("/h", 1.0, 2.0, 4, 5, ((200, 299), (404, 404)), "ok", 0.05),
         timeouts=Timeouts(1.0, 2.0, 3.0, 4.0, 5.0),
-        retries=Retries(7, 0.08),
-        ejection=Ejection(9, 10.0, 0.3, 4.0, 20.0, 7, 0.25),
+        retries=Retries(7, 0.08, frozenset({500, 502, 503, 504}), 2.0, 7.0),
         admission=AdmissionSettings(rate=4.5, burst=2.5, queue=4, wait=8.0),
+        hedge=Hedge(None, pytest.approx(0.999)),
+        concurrency=Concurrency(2, 5, 3.0),
+        ejection=Ejection(9, 10.0, 0.3, 4.0, 20.0, 7, 0.25, 120.0),
         max_connections=6,
         max_pending=6,
         keepalive=6.0,
@@ -79,6 +88,12 @@ def test_an_upstream_is_built_without_touching_the_network() -> None:
     built = build_upstream("shop", configured(origins=["https://a.test"], resolver="127.0.0.1:53"), workers=2)
     assert (built.name, built.settings.max_connections) == ("shop", 128)
     assert not built.available()
+
+
+def test_limits_that_adapt_stay_below_the_connections_and_hedges_may_wait_for_a_time() -> None:
+    config = configured(max_connections=2, concurrency={"adaptive": True}, hedge={"after": "50ms"})
+    settings = settings_of("shop", config)
+    assert (settings.concurrency, settings.hedge) == (Concurrency(2, 2, 2.0), Hedge(0.05))
 
 
 def test_a_bound_of_loads_may_be_off() -> None:

@@ -70,9 +70,9 @@ def test_one_that_was_found_begins_anew_and_one_that_is_out_is_not_judged() -> N
     assert judged(RATE, among) == [(0, "error_rate")]
     assert judged(RATE, among) == []
     saw(RATE, among[0], failures=10)
-    among[0].out_until = 5.0
+    among[0].circuit.open_until = 5.0
     assert judged(RATE, among) == []
-    among[0].out_until = 0.0
+    among[0].circuit.open_until = 0.0
     assert judged(RATE, among) == []  # what it did when it was out counts no more
 
 

@@ -32,7 +32,7 @@ def test_failures_in_a_row_eject_and_a_success_between_starts_over() -> None:
     a, b = two()
     of = roster(a, b)
     of.failed(a.endpoints[0], 0)
-    of.succeeded(a.endpoints[0])
+    of.succeeded(a.endpoints[0], 0.0)
     of.failed(a.endpoints[0], 0)
     assert chosen(of) == {"a.test:80", "b.test:80"}
     of.failed(a.endpoints[0], 0)
@@ -47,7 +47,7 @@ def test_after_its_time_one_request_tries_and_its_success_readmits() -> None:
     trial = of.choose(b"", 10.0)
     assert trial is a.endpoints[0]
     assert chosen(of, 10.0) == {"b.test:80"}
-    of.succeeded(trial)
+    of.succeeded(trial, 0.0)
     assert chosen(of, 10.0) == {"a.test:80", "b.test:80"}
 
 
@@ -183,7 +183,7 @@ def test_an_address_that_takes_no_connection_is_doubted_and_later_tried_by_one()
     assert {of.choose(b"", DOUBT) for _ in range(3)} == {first, second}
     of.failed(second, DOUBT, connecting=True)
     assert of.choose(b"", DOUBT) is not None  # doubted ones serve where there are no others
-    of.succeeded(first)
+    of.succeeded(first, 0.0)
     assert first.doubted_until == 0
 
 
@@ -284,7 +284,7 @@ def test_outliers_are_out_within_the_cap_and_come_back_by_a_trial() -> None:
     assert of.usable == (among[1],)
     trial = of.choose(b"", 10.0)
     assert trial is among[0].endpoints[0]
-    of.succeeded(trial)
+    of.succeeded(trial, 0.0)
     assert len(of.usable) == 2
 
 
@@ -311,7 +311,7 @@ def test_with_too_few_healthy_all_are_used_but_those_an_operator_took_away() -> 
     assert set(of.usable) == set(among[:4])
     assert chosen(of, count=12) == {origin.key for origin in among[:4]}
     assert [origin.state for origin in among] == ["unhealthy", "ejected", "unhealthy", "up", "down"]
-    of.succeeded(among[1].endpoints[0])
+    of.succeeded(among[1].endpoints[0], 0.0)
     assert not of.panic
     assert set(of.usable) == {among[1], among[3]}
 
@@ -332,7 +332,7 @@ def test_an_origin_that_returns_comes_back_to_its_weight_slowly() -> None:
     of = roster(a, b, slow_start=10.0)
     assert (a.weight, b.weight) == (2, 2)  # nobody returns at the start
     fail(of, a.endpoints[0], 2)
-    of.succeeded(a.endpoints[0])
+    of.succeeded(a.endpoints[0], 0.0)
     assert a.weight == pytest.approx(0.2)
     for now, weight in ((100.0, 0.2), (105.0, 1.0), (109.0, 1.8), (110.0, 2.0), (120.0, 2.0)):
         of.tick(now)

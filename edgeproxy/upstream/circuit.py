@@ -9,6 +9,8 @@ from collections.abc import Callable
 from edgeproxy.upstream.settings import Ejection
 
 MOST_DOUBLINGS = 30
+ALONE = 1.0
+"""Seconds after which an address is tried again where there is no other: nothing is won by sparing it."""
 
 
 def _spread() -> float:
@@ -24,13 +26,14 @@ class Circuit:
     for `patience` seconds counts no more.
     """
 
-    __slots__ = ("_closed_at", "_span", "_tripped", "open_until", "probed_at")
+    __slots__ = ("_closed_at", "_opened_at", "_span", "_tripped", "open_until", "probed_at")
 
     def __init__(self) -> None:
         self.open_until = 0.0
         self.probed_at = 0.0
         self._tripped = 0
         self._span = 0.0
+        self._opened_at = 0.0
         self._closed_at = 0.0
 
     def __repr__(self) -> str:
@@ -51,8 +54,15 @@ class Circuit:
         self._span = min(ejection.seconds * 2 ** min(self._tripped, MOST_DOUBLINGS), longest)
         wait = self._span if self._span <= ejection.seconds else max(self._span * spread(), ejection.seconds)
         self._tripped += 1
+        self._opened_at = now
         self.open_until = now + wait
         self.probed_at = 0.0
+
+    def due(self, alone: bool) -> float:
+        """When a request may try it, 0 while it is closed; `alone`: there is no other to ask."""
+        if alone and self.open_until and not self.probed_at:
+            return min(self.open_until, self._opened_at + ALONE)
+        return self.open_until
 
     def probe(self, now: float, patience: float) -> None:
         """One request tries it."""

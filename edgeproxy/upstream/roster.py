@@ -127,7 +127,7 @@ class Roster:
             if not origin.wanted or origin in tried:
                 continue
             for endpoint in origin.endpoints:
-                if 0 < endpoint.circuit.open_until <= now:
+                if 0 < endpoint.circuit.due(not self.usable) <= now:
                     endpoint.circuit.probe(now, self._patience)
                     self._refresh()
                     return endpoint
@@ -275,10 +275,8 @@ class Roster:
         self.usable = self._tiers[0] if self._tiers else ()
         self.next_return = math.inf
         if not self.panic:
-            self.next_return = min(
-                (each.circuit.open_until for each in self._addresses() if each.circuit.open_until),
-                default=math.inf,
-            )
+            dues = (each.circuit.due(not self.usable) for each in self._addresses())
+            self.next_return = min((due for due in dues if due), default=math.inf)
         if self._slow_start:
             self._follow(set(up))
 

@@ -14,6 +14,7 @@ def shown(roster: Roster, waiting: int, now: float, hedge_after: float | None = 
 
     `retry_in` is in seconds, 0 while a probe is under way; `hedge_after` too.
     """
+    alone = not roster.usable
     return [
         {
             "origin": origin.key,
@@ -34,7 +35,7 @@ def shown(roster: Roster, waiting: int, now: float, hedge_after: float | None = 
                     "address": str(endpoint.address),
                     "state": "ejected" if endpoint.circuit.open_until else "up",
                     "circuit": endpoint.circuit.state,
-                    "retry_in": _retry_in(endpoint, now),
+                    "retry_in": _retry_in(endpoint, now, alone),
                     "failures": endpoint.failures,
                 }
                 for endpoint in origin.endpoints
@@ -44,9 +45,9 @@ def shown(roster: Roster, waiting: int, now: float, hedge_after: float | None = 
     ]
 
 
-def _retry_in(endpoint: Endpoint, now: float) -> float | None:
+def _retry_in(endpoint: Endpoint, now: float, alone: bool) -> float | None:
     """Seconds until an address that is out is tried; None: it is not out."""
     circuit = endpoint.circuit
     if not circuit.open_until:
         return None
-    return 0.0 if circuit.probed_at else round(max(circuit.open_until - now, 0.0), 3)
+    return 0.0 if circuit.probed_at else round(max(circuit.due(alone) - now, 0.0), 3)

@@ -86,7 +86,21 @@ def test_all_down_is_nobody() -> None:
     of = roster(a, b)
     fail(of, a.endpoints[0], 2)
     fail(of, b.endpoints[0], 2)
-    assert of.choose(b"", 9.0) is None
+    assert of.choose(b"", 0.9) is None
+
+
+def test_with_nobody_left_one_request_a_second_tries_each_address_however_long_it_was_to_be_out() -> None:
+    (a,) = (make_origin(),)
+    of = roster(a)
+    fail(of, a.endpoints[0], 2)
+    for second in range(1, 100):
+        assert of.choose(b"", second - 0.01) is None
+        assert of.choose(b"", second) is a.endpoints[0]
+        assert of.choose(b"", second) is None  # one at a time
+        of.failed(a.endpoints[0], second)
+    assert of.choose(b"", 100.0) is a.endpoints[0]
+    of.succeeded(a.endpoints[0], 100.0)
+    assert of.usable == (a,)
 
 
 def test_the_last_origin_is_not_ejected_by_what_shows_that_it_lives() -> None:

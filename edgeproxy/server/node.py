@@ -5,6 +5,7 @@ Must not know signals or exit codes (`supervisor`), nor HTTP.
 
 import asyncio
 import os
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,16 @@ class Node:
     def count_reload(self, result: str) -> None:
         """Count a reload: applied or refused."""
         self._own.ints[self._own.counter("edgeproxy_config_reloads_total", result)] += 1
+        if result == "applied":
+            self.config_confirmed()
+
+    def count_poll(self, result: str) -> None:
+        """Count a poll of the control plane: changed, unchanged or failed."""
+        self._own.ints[self._own.counter("edgeproxy_config_polls_total", result)] += 1
+
+    def config_confirmed(self) -> None:
+        """Note that what is in force now is what its source says."""
+        self._own.floats[self._own.gauge("edgeproxy_config_last_success_timestamp_seconds")] = time.time()
 
     def _count_purge(self, kind: PurgeKind) -> None:
         self._own.ints[self._own.counter("edgeproxy_purges_total", kind)] += 1

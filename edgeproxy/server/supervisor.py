@@ -6,6 +6,8 @@ Must not know HTTP towards clients: that is the workers'.
 import asyncio
 import logging
 import signal
+from collections.abc import Coroutine
+from typing import Any
 
 import uvloop
 
@@ -19,7 +21,9 @@ from edgeproxy.server.listeners import ListenError, ListenerSockets, open_all
 from edgeproxy.server.node import Node, worker_count
 from edgeproxy.server.process import StartFailed
 from edgeproxy.server.reload import Reloader, ReloadRefused
+from edgeproxy.server.sources import FileSource, RemoteSource
 from edgeproxy.server.tls import TlsFileError, server_context
+from edgeproxy.server.watch import poll_url, watch_file
 from edgeproxy.telemetry import log
 
 STOPPED, FAILED, MISTAKEN = 0, 1, 2
@@ -30,10 +34,10 @@ HANDSHAKE = 0.15  # seconds for connections under way when the end begins, and f
 _log = logging.getLogger("edgeproxy.supervisor")
 
 
-def run(config: Config, *, source: str | None = None, timing: Timing = DEFAULT_TIMING) -> int:
+def run(config: Config, *, source: str | RemoteSource | None = None, timing: Timing = DEFAULT_TIMING) -> int:
     """Serve until told to stop; the exit code.
 
-    `source` is the file that a reload reads again.
+    `source` is the file or the URL that a reload reads again.
     """
     log.set_up(config.log.level, "supervisor")
     try:
@@ -49,7 +53,8 @@ def run(config: Config, *, source: str | None = None, timing: Timing = DEFAULT_T
         return FAILED
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Supervisor(config, sockets, source, timing).run())
+            origin = FileSource(source) if isinstance(source, str) else source
+            return runner.run(Supervisor(config, sockets, origin, timing).run())
     finally:
         for each in sockets:
             each.close()
@@ -62,11 +67,12 @@ class Supervisor:
         self,
         config: Config,
         sockets: list[ListenerSockets],
-        source: str | None,
+        source: FileSource | RemoteSource | None,
         timing: Timing,
     ) -> None:
         self._node = Node(config, sockets)
         self._sockets = sockets
+        self._source = source
         self._crew = Crew(
             self._node.counters,
             self._node.hello,
@@ -126,7 +132,9 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(starting, told, return_exceptions=True)
         self._node.started = True
+        self._node.config_confirmed()
         self._announce()
+        self._follow_source()
 
     def _announce(self) -> None:
         config = self._node.config
@@ -135,6 +143,18 @@ class Supervisor:
         _log.info("admin API on http://%s", self._admin.address)
         workers = ", ".join(f"{each['worker']} (pid {each['pid']})" for each in self._crew.describe())
         _log.info("node %s serves with workers %s", self._node.name, workers)
+
+    def _follow_source(self) -> None:
+        match self._source:
+            case FileSource() as file:
+                self._own(watch_file(file, self._reloader, lambda: self._node.config.watch))
+            case RemoteSource() as remote:
+                self._own(poll_url(remote, self._reloader, self._node.count_poll))
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # signals
 
@@ -155,9 +175,7 @@ class Supervisor:
         self._told_to_stop.set()
 
     def _reload_signal(self) -> None:
-        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(self._reload())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._own(self._reload())
 
     async def _reload(self) -> None:
         self._crew.tell("reopen")

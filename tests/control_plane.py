@@ -13,6 +13,7 @@ class ControlPlane:
         self.text = text
         self.cache_control: str | None = None
         self.status = 200
+        self.length = True
         self.fields: dict[str, str] = {}
         self.asked: list[int] = []
         self.authorization: list[str | None] = []
@@ -37,7 +38,8 @@ class ControlPlane:
                     self.send_header("Cache-Control", plane.cache_control)
                 for name, value in plane.fields.items():
                     self.send_header(name, value)
-                if status != 304:
+                self.close_connection = not plane.length
+                if status != 304 and plane.length:
                     self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -55,6 +55,10 @@ class ControlPlane:
     def __repr__(self) -> str:
         return f"<ControlPlane {mask_source(self._url)}>"
 
+    def close(self) -> None:
+        """Let connections go."""
+        self._session.close()
+
     def fetch(self, *, validate: bool = False) -> Fetched:
         """What the URL holds: the copy in memory while it is fresh, unless it is to be validated.
 
@@ -66,7 +70,11 @@ class ControlPlane:
             with self._session.get(
                 self._url, headers=headers, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), stream=True
             ) as response:
-                return self._read(response, deadline)
+                try:
+                    return self._read(response, deadline)
+                except BaseException:
+                    _let_go(response)
+                    raise
         except Unreachable:
             raise
         except (RequestException, OSError, ValueError) as error:
@@ -77,6 +85,8 @@ class ControlPlane:
             raise Unreachable("redirects from https to http")
         if response.status_code != 200:
             raise Unreachable(f"answers {response.status_code}")
+        if not (_framed(response) or _from_cache(response)):
+            raise Unreachable("does not say where its body ends")  # half a file may be a good one too
         body = bytearray()
         for piece in response.iter_content(_PIECE):
             body += piece
@@ -85,6 +95,21 @@ class ControlPlane:
             if self._monotonic() > deadline:
                 raise Unreachable(f"did not send everything within {TOTAL_TIMEOUT:g} s")
         return Fetched(bytes(body), _lifetime(response.headers))
+
+
+def _framed(response: requests.Response) -> bool:
+    return "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+
+
+def _from_cache(response: requests.Response) -> bool:
+    return bool(getattr(response, "from_cache", False))
+
+
+def _let_go(response: requests.Response) -> None:
+    """Close the file in which CacheControl gathers a body that is not read to its end."""
+    gathered = getattr(getattr(response.raw, "_fp", None), "_CallbackFileWrapper__buf", None)
+    if gathered is not None:
+        gathered.close()
 
 
 def mask_source(url: str) -> str:

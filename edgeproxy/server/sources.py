@@ -182,6 +182,10 @@ class RemoteSource:
             return [str(mistake) for mistake in error.mistakes]
         return [f"{self.name} {error}"]
 
+    def close(self) -> None:
+        """Let connections go."""
+        self._plane.close()
+
     # the copy
 
     def _kept(self) -> Config | None:

@@ -80,6 +80,12 @@ def test_a_body_that_takes_too_long_is_given_up(served: Served) -> None:
         ControlPlane(served.url, lambda: next(times)).fetch()
 
 
+def test_a_body_that_only_ends_with_the_connection_is_not_believed(served: Served) -> None:
+    served.length = False
+    with pytest.raises(Unreachable, match="where its body ends"):
+        plane(served).fetch()
+
+
 def test_redirects_are_bounded(served: Served) -> None:
     served.status, served.fields = 302, {"Location": "/edge.yaml"}
     with pytest.raises(Unreachable, match="redirects more than 3 times"):

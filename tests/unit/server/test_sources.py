@@ -29,8 +29,10 @@ def plane() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-def source(plane: ControlPlane, tmp_path: Path) -> RemoteSource:
-    return RemoteSource(plane.url, tmp_path / "state" / "copy.yaml")
+def source(plane: ControlPlane, tmp_path: Path) -> Iterator[RemoteSource]:
+    made = RemoteSource(plane.url, tmp_path / "state" / "copy.yaml")
+    yield made
+    made.close()
 
 
 def test_the_first_good_one_is_kept_for_its_owner_alone(plane: ControlPlane, source: RemoteSource) -> None:
@@ -127,7 +129,7 @@ async def test_a_fetch_that_hangs_is_left_alone_until_it_ends(
     monkeypatch.setattr(sources, "GIVE_UP", 20.0)
     plane.hang.set()
     async with asyncio.timeout(20):
-        while source._busy:
+        while source._busy:  # noqa: ASYNC110 - the fetch has no event
             await asyncio.sleep(0.01)
     assert await source.look() in (True, False)
 

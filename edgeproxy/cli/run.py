@@ -26,17 +26,20 @@ LISTEN = "127.0.0.1:8080"
 @click.option("--origin", metavar="URL", help="Serve one origin with default settings; no file needed.")
 @click.option("--listen", metavar="HOST:PORT", help=f"With --origin: where to listen.  [default: {LISTEN}]")
 @click.option("--workers", type=click.IntRange(1, 256), help="Instead of server.workers.")
-def run(config: str | None, origin: str | None, listen: str | None, workers: int | None) -> None:
+@click.option("--takeover", is_flag=True, help="Take the running node's sockets; it drains and ends.")
+def run(
+    config: str | None, origin: str | None, listen: str | None, workers: int | None, takeover: bool
+) -> None:
     """Serve, until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
     if config is not None and origin is None:
         if listen is not None:
             raise click.UsageError("--listen goes with --origin; in a file it is server.listen")
         if "://" in config:
             remote = remote_source(config)
-            serve(remote.first, source=remote, workers=workers)
-        serve(lambda: load(config), source=config, workers=workers)
+            serve(remote.first, source=remote, workers=workers, takeover=takeover)
+        serve(lambda: load(config), source=config, workers=workers, takeover=takeover)
     elif origin is not None and config is None:
-        serve(lambda: single_origin(origin, listen or LISTEN), workers=workers)
+        serve(lambda: single_origin(origin, listen or LISTEN), workers=workers, takeover=takeover)
     else:
         raise click.UsageError("give either --config FILE or --origin URL")
 
@@ -52,7 +55,11 @@ def remote_source(url: str) -> "RemoteSource":
 
 
 def serve(
-    read: Callable[[], Config], *, source: "str | RemoteSource | None" = None, workers: int | None = None
+    read: Callable[[], Config],
+    *,
+    source: "str | RemoteSource | None" = None,
+    workers: int | None = None,
+    takeover: bool = False,
 ) -> NoReturn:
     """Run the supervisor on what `read` gives; leaves by SystemExit.
 
@@ -72,4 +79,4 @@ def serve(
     # Imported here, so that the small commands do not wait for what only a server needs.
     from edgeproxy.server import supervisor
 
-    sys.exit(supervisor.run(config, source=source))
+    sys.exit(supervisor.run(config, source=source, takeover=takeover))

@@ -205,14 +205,18 @@ class DataPlane:
         """Leave a sibling's sockets to it again."""
         self._doors.release(sockets)
 
-    async def drain(self, timeout: float) -> None:
-        """Stop accepting, finish what is in flight within `timeout` seconds, close everything."""
+    async def drain(self, timeout: float, patience: float = 0.0) -> None:
+        """Stop accepting, finish what is in flight within `timeout` seconds, close everything.
+
+        Idle connections may ask once more within the first `patience` seconds of it.
+        """
         self._doors.close()
-        for listening in self._listenings.values():
-            listening.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._idle()
+        for patient, seconds in ((True, patience), (False, timeout - patience)):
+            for listening in self._listenings.values() if seconds > 0 or not patient else ():
+                listening.drain(patient=patient)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._idle()
         for listening in self._listenings.values():
             listening.abort()
         self._tunnels.close()

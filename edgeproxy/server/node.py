@@ -7,10 +7,11 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgeproxy.admin.ports import PurgeOrder
+from edgeproxy.admin.ports import PurgeOrder, UnknownOrigin
 from edgeproxy.caching.stored import Stamp
 from edgeproxy.config.model import Config
 from edgeproxy.edge.routing import Router
@@ -20,18 +21,20 @@ from edgeproxy.fleet.purge_log import LocalPurgeLog, PurgeLog
 from edgeproxy.fleet.purge_table import Verdict
 from edgeproxy.fleet.redis_advice import advise
 from edgeproxy.fleet.redis_log import RedisLog
-from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
+from edgeproxy.fleet.rules import PurgeKind, PurgeRule, dump_rules, rules_from, without_scheme
 from edgeproxy.server.checks import HealthChecks
 from edgeproxy.server.control import ControlError
 from edgeproxy.server.crew import Crew
 from edgeproxy.server.drips import Drips
+from edgeproxy.server.estate import Estate
 from edgeproxy.server.forecast import Forecast
 from edgeproxy.server.hello import Hello, Inherited
 from edgeproxy.server.identity import Identity, card_of
 from edgeproxy.server.listeners import ListenerSockets
 from edgeproxy.server.node_store import NodeStore
 from edgeproxy.server.origins import Origins
-from edgeproxy.server.purging import PurgeDesk, parse, rules_of_event
+from edgeproxy.server.purging import PurgeDesk, parse, plan, rules_of_event
+from edgeproxy.server.takeover import Forward, Offer, address_of
 from edgeproxy.server.traffic import Traffic
 from edgeproxy.telemetry.collector import NodeCollector
 from edgeproxy.telemetry.counters import Counters
@@ -44,8 +47,9 @@ EXPLAIN_TIMEOUT = 10.0
 class Node:
     """What the processes of this node share, and the answers of its admin API."""
 
-    def __init__(self, config: Config, sockets: list[ListenerSockets]) -> None:
-        self._identity = Identity(config)
+    def __init__(self, config: Config, sockets: list[ListenerSockets], estate: Estate | None = None) -> None:
+        estate = estate or Estate()
+        self._identity = Identity(config, estate.node, estate.lock)
         self.name = self._identity.name
         self.config = config
         self.started = False
@@ -68,6 +72,10 @@ class Node:
         self._collector = NodeCollector([*self.counters, self._own, self._store.counters], self._pids)
         self._told: dict[int, Config] = {}
         self._origins = Origins(config, self._own, self._tell)
+        self.sibling: Forward | None = None  # tells purges to the process beside this one, in a takeover
+        for each in estate.steered:
+            with suppress(UnknownOrigin):
+                self._origins.steer(each.upstream, each.origin, each.state)
         self._checks = HealthChecks(self._origins.set_health)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -180,6 +188,7 @@ class Node:
             purges=self._purges.fd,
             origins=self._origins.all(),
             node_tier=self._store.hello(index),
+            closed=self.crew.closed,
         )
 
     def greeted(self, index: int) -> None:
@@ -259,6 +268,8 @@ class Node:
 
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:
         """Carry out a purge. Raises BadRequest."""
+        if self.sibling is not None and not order.dry_run:
+            await self.sibling(dump_rules(plan(order, self._router).rules))
         return await self._desk.purge(order)
 
     async def invalidate(
@@ -271,6 +282,8 @@ class Node:
         """
         rules = [PurgeRule(PurgeKind.URL, without_scheme(key)) for key in keys]
         rules += [PurgeRule(PurgeKind.TAG, tag) for tag in tags]
+        if self.sibling is not None:
+            await self.sibling(dump_rules(rules))
         before = self._purges.stamp()
         outlives = (
             answer is not None
@@ -280,6 +293,25 @@ class Node:
         if not outlives:
             return None
         return before.log, before.position, before.run, before.local + len(rules)
+
+    async def mirror(self, rules: list[list[Any]]) -> None:
+        """Apply what the process beside this one purges; a fleet's log brings it by itself."""
+        if self.config.cache.redis is None:
+            await self._log.purge(rules_from(rules), 0.0)
+
+    def offer(self, admin: int) -> tuple[Offer, list[int]]:
+        """What a process that takes this node over is told, and the descriptors; `admin` is one of them."""
+        listeners = [
+            (address_of(each.host, each.port, sockets.address), len(sockets.sockets))
+            for each, sockets in zip(self.config.server.listen, self._sockets, strict=True)
+        ]
+        fds = [sock.fileno() for each in self._sockets for sock in each.sockets]
+        lock = self._identity.lock
+        steered = [each for each in self._origins.all() if each.state != "up"]
+        offer = Offer(
+            os.getpid(), listeners=listeners, admin=True, lock=lock >= 0, node=self.name, steered=steered
+        )
+        return offer, [*fds, admin, *([lock] if offer.lock else [])]
 
     async def explain(self, url: str, fields: list[RawField]) -> dict[str, Any]:
         """Why a URL is, or is not, answered from a store, by the worker that knows most of it."""

@@ -348,10 +348,12 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.release(Hold.PIPELINE)
 
-    def drain(self) -> None:
-        """Close now if idle, else after the response under way."""
+    def drain(self, *, patient: bool = False) -> None:
+        """Close now if idle, or when `patient` after its next response; else after the one under way."""
         self.draining = True
         self._answer = _no_answer
+        if patient:
+            return
         if self.phase is Phase.IDLE and not self._intake and not self._listening.waiting(self._transport):
             self.close()
         elif self.phase is Phase.FRESH:

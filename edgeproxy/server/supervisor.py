@@ -5,7 +5,9 @@ Must not know HTTP towards clients: that is the workers'.
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 from collections.abc import Coroutine
 from typing import Any
 
@@ -16,12 +18,23 @@ from edgeproxy.config.model import Config
 from edgeproxy.config.warnings import warnings
 from edgeproxy.errors import EdgeProxyError
 from edgeproxy.server.admin_server import AdminServer
+from edgeproxy.server.control import Channel, ControlError
 from edgeproxy.server.crew import DEFAULT_TIMING, Crew, Timing
+from edgeproxy.server.estate import Estate, EstateError, from_systemd
 from edgeproxy.server.listeners import ListenError, ListenerSockets, open_all
 from edgeproxy.server.node import Node, worker_count
 from edgeproxy.server.process import StartFailed
 from edgeproxy.server.reload import Reloader, ReloadRefused
 from edgeproxy.server.sources import FileSource, RemoteSource
+from edgeproxy.server.takeover import (
+    READY_TIMEOUT,
+    Handover,
+    Offer,
+    Predecessor,
+    forward_over,
+    meeting_point,
+    take_over,
+)
 from edgeproxy.server.tls import TlsFileError, server_context
 from edgeproxy.server.watch import poll_url, watch_file
 from edgeproxy.telemetry import log
@@ -34,30 +47,70 @@ HANDSHAKE = 0.15  # seconds for connections under way when the end begins, and f
 _log = logging.getLogger("edgeproxy.supervisor")
 
 
-def run(config: Config, *, source: str | RemoteSource | None = None, timing: Timing = DEFAULT_TIMING) -> int:
+def run(
+    config: Config,
+    *,
+    source: str | RemoteSource | None = None,
+    timing: Timing = DEFAULT_TIMING,
+    takeover: bool = False,
+) -> int:
     """Serve until told to stop; the exit code.
 
-    `source` is the file or the URL that a reload reads again.
+    `source` is the file or the URL that a reload reads again; with `takeover`, the sockets are those of the
+    node that runs.
     """
     log.set_up(config.log.level, "supervisor")
+    old: Predecessor | None = None
     try:
         for listener in config.server.listen:
             if listener.tls is not None:
                 server_context(listener.tls)
-        sockets = open_all([(each.host, each.port) for each in config.server.listen], worker_count(config))
+        old, estate = left_behind(config, takeover)
+        config = _fitted(config, estate)
+        listeners = [(each.host, each.port) for each in config.server.listen]
+        sockets = open_all(listeners, worker_count(config), estate)
+        admin = estate.claim_admin(config.admin.host, config.admin.port)
+        estate.discard()
     except TlsFileError as error:
         _log.error("%s", error)
         return MISTAKEN
-    except ListenError as error:
+    except (ListenError, EstateError) as error:
         _log.error("%s", error)
+        if old is not None:
+            old.close()
         return FAILED
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             origin = FileSource(source) if isinstance(source, str) else source
-            return runner.run(Supervisor(config, sockets, origin, timing).run())
+            supervisor = Supervisor(config, sockets, origin, timing, estate, old)
+            return runner.run(supervisor.run(admin))
     finally:
         for each in sockets:
             each.close()
+
+
+def left_behind(config: Config, takeover: bool) -> tuple[Predecessor | None, Estate]:
+    """What this node starts with: systemd's sockets, or those of the node that runs. Raises EstateError."""
+    estate = from_systemd()
+    if not takeover or estate.count:
+        return None, estate
+    if not config.admin.port:
+        raise EstateError("--takeover finds the running node by admin.listen: give it a port, not 0")
+    path = meeting_point(config.admin)
+    found = take_over(path)
+    if found is None:
+        _log.warning("%s: no node to take over, this one starts afresh", path)
+        return None, estate
+    return found
+
+
+def _fitted(config: Config, estate: Estate) -> Config:
+    """As many workers as there are sockets: closing one would reset what waits in it."""
+    count = estate.count
+    if count in (0, worker_count(config)) or (count < worker_count(config) and not estate.node):
+        return config
+    _log.warning("%d workers instead of %d: one for each socket taken over", count, worker_count(config))
+    return config.model_copy(update={"server": config.server.model_copy(update={"workers": count})})
 
 
 class Supervisor:
@@ -69,8 +122,10 @@ class Supervisor:
         sockets: list[ListenerSockets],
         source: FileSource | RemoteSource | None,
         timing: Timing,
+        estate: Estate,
+        old: Predecessor | None,
     ) -> None:
-        self._node = Node(config, sockets)
+        self._node = Node(config, sockets, estate)
         self._sockets = sockets
         self._source = source
         self._crew = Crew(
@@ -91,6 +146,11 @@ class Supervisor:
         )
         app = make_app(self._node, self._reloader)
         self._admin = AdminServer(app, config.admin.host, config.admin.port)
+        # the process before this one, and the one after
+        self._old = old
+        self._crew.closed = old is not None
+        self._shared = [each.shared for each in sockets]
+        self._handover: Handover | None = None
         # lifetime
         self._told_to_stop = asyncio.Event()
         self._forced = asyncio.Event()
@@ -99,9 +159,11 @@ class Supervisor:
     def __repr__(self) -> str:
         return f"<Supervisor {self._node!r} {self._crew!r}>"
 
-    async def run(self) -> int:
-        """Start everything, wait to be told to stop, drain."""
+    async def run(self, admin: socket.socket | None = None) -> int:
+        """Start everything, wait to be told to stop, drain; `admin` is a socket for the admin API."""
         self._hear_signals()
+        if admin is not None:
+            self._admin.bind(admin)
         for warning in warnings(self._node.config):
             _log.warning("%s", warning)
         try:
@@ -118,7 +180,8 @@ class Supervisor:
             await self._end()
 
     async def _start(self) -> None:
-        await self._admin.start()
+        if self._old is None:
+            await self._admin.start()
         await self._node.start()
         starting = asyncio.ensure_future(self._crew.start())
         told = asyncio.ensure_future(self._told_to_stop.wait())
@@ -131,10 +194,73 @@ class Supervisor:
             for task in (starting, told):
                 task.cancel()
             await asyncio.gather(starting, told, return_exceptions=True)
+        if self._old is not None:
+            await self._relieve(self._old)
         self._node.started = True
         self._node.config_confirmed()
         self._announce()
         self._follow_source()
+        self._await_successor()
+
+    # the process before this one, and the one after
+
+    async def _relieve(self, old: Predecessor) -> None:
+        """Serve in place of the old process: it drains from now on, or is gone or hung anyway."""
+        channel = await old.talk({"purged": self._node.mirror})
+        self._node.sibling = forward_over(channel)
+        try:
+            await channel.call("ready", [each.address for each in self._sockets], timeout=READY_TIMEOUT)
+            _log.info("took over from process %d", old.pid)
+        except ControlError as error:
+            _log.warning("process %d did not say that it goes (%s): this one serves", old.pid, error)
+        self._crew.open_doors()
+        await self._admin.start()
+        self._own(self._outlive(channel))
+
+    async def _outlive(self, channel: Channel) -> None:
+        await channel.closed
+        self._node.sibling = None
+        for each in self._sockets:
+            each.shared = False
+        _log.info("the process before this one has ended")
+
+    def _await_successor(self) -> None:
+        config, address = self._node.config, self._admin.address
+        self._handover = Handover(
+            meeting_point(config.admin, int(address.rpartition(":")[2])),
+            self._offer,
+            {"ready": self._relieved, "purged": self._node.mirror},
+            self._not_relieved,
+        )
+        self._handover.open()
+
+    def _offer(self) -> tuple[Offer, list[int]]:
+        admin = self._admin.socket
+        if self._told_to_stop.is_set() or admin is None:
+            return Offer(os.getpid(), refused="it is stopping"), []
+        for each in self._sockets:
+            each.shared = True
+        return self._node.offer(admin.fileno())
+
+    async def _relieved(self, kept: list[str]) -> None:
+        """A successor serves, on these addresses: drain, and end."""
+        if self._told_to_stop.is_set() or self._handover is None:
+            return
+        for each in self._sockets:
+            each.shared = each.address in kept
+        self._handover.done = True
+        self._handover.close()
+        await self._admin.leave()
+        if self._handover.channel is not None:
+            self._node.sibling = forward_over(self._handover.channel)
+        timeout = self._node.config.server.drain_timeout
+        _log.info("the successor serves: requests in flight have %g s to finish", timeout)
+        self._node.draining = True
+        self._told_to_stop.set()
+
+    def _not_relieved(self, pid: int) -> None:
+        for each, shared in zip(self._sockets, self._shared, strict=True):
+            each.shared = shared
 
     def _announce(self) -> None:
         config = self._node.config
@@ -215,12 +341,17 @@ class Supervisor:
             await asyncio.sleep(0.01)
         for sockets in self._sockets:
             sockets.close()
-        return await self._crew.drain(timeout)
+        handed_over = self._handover is not None and self._handover.done
+        return await self._crew.drain(timeout, timeout / 2 if handed_over else 0.0)
 
     async def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._crew.kill()
+        if self._handover is not None:
+            await self._handover.end()
+        if self._old is not None:
+            self._old.close()
         await self._admin.close()
         await self._node.close()

@@ -141,7 +141,7 @@ class Worker:
         for origin in hello.origins:
             plane.set_health(origin.upstream, origin.origin, origin.healthy)
             plane.steer(origin.upstream, origin.origin, origin.state)
-        await plane.start(self._of(hello.index))
+        await plane.start([] if hello.closed else self._of(hello.index))
         self._plane = plane
         settle()
         self._pauses = Pauses(counters)
@@ -206,9 +206,9 @@ class Worker:
         self.plane.switch(prepared)
         log.set_level(prepared.config.log.level)
 
-    async def drain(self, timeout: float) -> None:
-        """Stop accepting, finish what is in flight, end."""
-        draining = asyncio.ensure_future(self.plane.drain(timeout))
+    async def drain(self, timeout: float, patience: float = 0.0) -> None:
+        """Stop accepting, finish what is in flight, end; idle clients may ask once more within `patience`."""
+        draining = asyncio.ensure_future(self.plane.drain(timeout, patience))
         await asyncio.sleep(0)  # it has stopped accepting now; nor may any queue stay open here
         for sock in self._sockets.values():
             sock.close()

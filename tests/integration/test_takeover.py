@@ -1,4 +1,4 @@
-"""A new process takes the running node's sockets: no request is refused or cut, whether it succeeds or not."""
+"""A new process takes the running node's sockets: no request is refused or cut, even if it fails."""
 
 import json
 import os
@@ -211,7 +211,8 @@ print("listening", flush=True)
 while True:
     pid = os.fork()
     if not pid:
-        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=sys.argv[1], LISTEN_FDNAMES=":".join(["edge"] * len(sockets)))
+        names = ":".join(["edge"] * len(sockets))
+        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=sys.argv[1], LISTEN_FDNAMES=names)
         os.execv(sys.executable, [sys.executable, "-m", "edgeproxy", "run", *sys.argv[3:]])
     print("pid", pid, flush=True)
     code = os.waitpid(pid, 0)[1]

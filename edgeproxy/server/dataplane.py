@@ -55,6 +55,7 @@ TICKS_A_SWEEP = 10
 TICKS_A_FOLD = 5
 HEADS_SHARE = 8
 """One part in so many of a worker's memory budget is for heads that the fast path remembers."""
+SETTLE = 0.3  # seconds in which an accepted connection comes to be counted, after a TLS handshake too
 MOST_HEADS = 32 << 20
 
 _log = logging.getLogger("edgeproxy.dataplane")
@@ -214,6 +215,8 @@ class DataPlane:
         for patient, seconds in ((True, patience), (False, timeout - patience)):
             for listening in self._listenings.values() if seconds > 0 or not patient else ():
                 listening.drain(patient=patient)
+            if patient:
+                await asyncio.sleep(min(seconds, SETTLE))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._idle()

@@ -341,8 +341,10 @@ class Supervisor:
             await asyncio.sleep(0.01)
         for sockets in self._sockets:
             sockets.close()
-        handed_over = self._handover is not None and self._handover.done
-        return await self._crew.drain(timeout, timeout / 2 if handed_over else 0.0)
+        if self._handover is not None and self._handover.done:
+            return await self._crew.drain(timeout, timeout / 2)
+        shared = any(sockets.shared for sockets in self._sockets)
+        return await self._crew.drain(timeout, min(timeout, HANDSHAKE) if shared else 0.0)
 
     async def _end(self) -> None:
         for task in self._tasks:

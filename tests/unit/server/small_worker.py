@@ -37,7 +37,7 @@ async def main(folder: Path, control: int) -> None:
             case "crashes":
                 raise ZeroDivisionError
 
-    async def drain(timeout: float) -> None:
+    async def drain(timeout: float, patience: float = 0.0) -> None:
         tell("drain", timeout)
         if manner() == "stubborn":
             await asyncio.Event().wait()

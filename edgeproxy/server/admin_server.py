@@ -49,10 +49,12 @@ class AdminServer:
         return None if self._sockets is None else self._sockets.sockets[0]
 
     async def leave(self) -> None:
-        """Accept no more here: another process does. Connections stay."""
+        """Accept no more here: another process does. Connections that are asked something stay for it."""
         if self._site is not None:
             await self._site.stop()
             self._site = None
+        if self._runner.server is not None:
+            self._runner.server.pre_shutdown()  # idle ones close, and ask the other process
 
     async def close(self) -> None:
         """Answer what was asked, for at most a second, and stop listening."""

@@ -24,11 +24,24 @@ class EstateError(EdgeProxyError):
     """What was left cannot be taken; the message says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class TierLeft:
+    """A node tier's directory: where, whether it outlives the node, its map's size in bytes, whether there is
+    a file to be read in it, and the descriptor that holds it."""
+
+    root: str
+    lasting: bool
+    size: int
+    readable: bool
+    lock: int
+
+
 @dataclass(slots=True)
 class Estate:
     """Sockets that listen already, by the address they were asked for; others may hold them too.
 
-    `node` and `lock` are the name and the lock of the node that ran before, `steered` its operator's word.
+    `node` and `lock` are the name and the lock of the node that ran before, `steered` its operator's word,
+    `purges` the descriptor of its table and `tier` its tier.
     """
 
     listeners: dict[str, list[socket.socket]] = field(default_factory=dict)
@@ -36,6 +49,8 @@ class Estate:
     node: str | None = None
     lock: int = -1
     steered: list[Steered] = field(default_factory=list)
+    purges: int = -1
+    tier: TierLeft | None = None
 
     @property
     def count(self) -> int:
@@ -66,8 +81,25 @@ class Estate:
                 other.close()
         return admin
 
+    def claim_purges(self) -> int:
+        """The descriptor of the table of purges, the caller's from now on; -1 for none."""
+        claimed, self.purges = self.purges, -1
+        return claimed
+
+    def claim_tier(self) -> TierLeft | None:
+        """The tier, likewise."""
+        claimed, self.tier = self.tier, None
+        return claimed
+
+    def discard_stores(self) -> None:
+        """Close what nobody claimed of the table of purges and of the tier."""
+        tier = self.claim_tier()
+        for descriptor in (self.claim_purges(), -1 if tier is None else tier.lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+
     def discard(self) -> None:
-        """Close what nobody claimed."""
+        """Close the sockets that nobody claimed."""
         for address, sockets in self.listeners.items():
             _log.warning("%s is no listener of the configuration any more", address)
             for sock in sockets:

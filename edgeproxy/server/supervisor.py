@@ -5,7 +5,6 @@ Must not know HTTP towards clients: that is the workers'.
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 from collections.abc import Coroutine
@@ -18,23 +17,15 @@ from edgeproxy.config.model import Config
 from edgeproxy.config.warnings import warnings
 from edgeproxy.errors import EdgeProxyError
 from edgeproxy.server.admin_server import AdminServer
-from edgeproxy.server.control import Channel, ControlError
 from edgeproxy.server.crew import DEFAULT_TIMING, Crew, Timing
-from edgeproxy.server.estate import Estate, EstateError, from_systemd
+from edgeproxy.server.estate import Estate, EstateError
 from edgeproxy.server.listeners import ListenError, ListenerSockets, open_all
 from edgeproxy.server.node import Node, worker_count
 from edgeproxy.server.process import StartFailed
 from edgeproxy.server.reload import Reloader, ReloadRefused
 from edgeproxy.server.sources import FileSource, RemoteSource
-from edgeproxy.server.takeover import (
-    READY_TIMEOUT,
-    Handover,
-    Offer,
-    Predecessor,
-    forward_over,
-    meeting_point,
-    take_over,
-)
+from edgeproxy.server.succession import Succession, left_behind
+from edgeproxy.server.takeover import Predecessor
 from edgeproxy.server.tls import TlsFileError, server_context
 from edgeproxy.server.watch import poll_url, watch_file
 from edgeproxy.telemetry import log
@@ -89,21 +80,6 @@ def run(
             each.close()
 
 
-def left_behind(config: Config, takeover: bool) -> tuple[Predecessor | None, Estate]:
-    """What this node starts with: systemd's sockets, or those of the node that runs. Raises EstateError."""
-    estate = from_systemd()
-    if not takeover or estate.count:
-        return None, estate
-    if not config.admin.port:
-        raise EstateError("--takeover finds the running node by admin.listen: give it a port, not 0")
-    path = meeting_point(config.admin)
-    found = take_over(path)
-    if found is None:
-        _log.warning("%s: no node to take over, this one starts afresh", path)
-        return None, estate
-    return found
-
-
 def _fitted(config: Config, estate: Estate) -> Config:
     """As many workers as there are sockets: closing one would reset what waits in it."""
     count = estate.count
@@ -133,7 +109,7 @@ class Supervisor:
             self._node.hello,
             self._node.inherited_fds,
             handlers={
-                "invalidate": self._node.invalidate,
+                "invalidate": self._node.purges.invalidate,
                 "node_tier_damaged": self._node.node_tier_damaged,
             },
             greeted=self._node.greeted,
@@ -146,13 +122,9 @@ class Supervisor:
         )
         app = make_app(self._node, self._reloader)
         self._admin = AdminServer(app, config.admin.host, config.admin.port)
-        # the process before this one, and the one after
-        self._old = old
-        self._crew.closed = old is not None
-        self._shared = [each.shared for each in sockets]
-        self._handover: Handover | None = None
         # lifetime
         self._told_to_stop = asyncio.Event()
+        self._succession = Succession(self._node, self._crew, self._admin, sockets, old, self._told_to_stop)
         self._forced = asyncio.Event()
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -180,9 +152,9 @@ class Supervisor:
             await self._end()
 
     async def _start(self) -> None:
-        if self._old is None:
+        if not self._succession.heir:
             await self._admin.start()
-        await self._node.start()
+        await self._node.start(heir=self._succession.heir)
         starting = asyncio.ensure_future(self._crew.start())
         told = asyncio.ensure_future(self._told_to_stop.wait())
         try:
@@ -194,73 +166,12 @@ class Supervisor:
             for task in (starting, told):
                 task.cancel()
             await asyncio.gather(starting, told, return_exceptions=True)
-        if self._old is not None:
-            await self._relieve(self._old)
+        await self._succession.relieve()
         self._node.started = True
         self._node.config_confirmed()
         self._announce()
         self._follow_source()
-        self._await_successor()
-
-    # the process before this one, and the one after
-
-    async def _relieve(self, old: Predecessor) -> None:
-        """Serve in place of the old process: it drains from now on, or is gone or hung anyway."""
-        channel = await old.talk({"purged": self._node.mirror})
-        self._node.sibling = forward_over(channel)
-        try:
-            await channel.call("ready", [each.address for each in self._sockets], timeout=READY_TIMEOUT)
-            _log.info("took over from process %d", old.pid)
-        except ControlError as error:
-            _log.warning("process %d did not say that it goes (%s): this one serves", old.pid, error)
-        self._crew.open_doors()
-        await self._admin.start()
-        self._own(self._outlive(channel))
-
-    async def _outlive(self, channel: Channel) -> None:
-        await channel.closed
-        self._node.sibling = None
-        for each in self._sockets:
-            each.shared = False
-        _log.info("the process before this one has ended")
-
-    def _await_successor(self) -> None:
-        config, address = self._node.config, self._admin.address
-        self._handover = Handover(
-            meeting_point(config.admin, int(address.rpartition(":")[2])),
-            self._offer,
-            {"ready": self._relieved, "purged": self._node.mirror},
-            self._not_relieved,
-        )
-        self._handover.open()
-
-    def _offer(self) -> tuple[Offer, list[int]]:
-        admin = self._admin.socket
-        if self._told_to_stop.is_set() or admin is None:
-            return Offer(os.getpid(), refused="it is stopping"), []
-        for each in self._sockets:
-            each.shared = True
-        return self._node.offer(admin.fileno())
-
-    async def _relieved(self, kept: list[str]) -> None:
-        """A successor serves, on these addresses: drain, and end."""
-        if self._told_to_stop.is_set() or self._handover is None:
-            return
-        for each in self._sockets:
-            each.shared = each.address in kept
-        self._handover.done = True
-        self._handover.close()
-        await self._admin.leave()
-        if self._handover.channel is not None:
-            self._node.sibling = forward_over(self._handover.channel)
-        timeout = self._node.config.server.drain_timeout
-        _log.info("the successor serves: requests in flight have %g s to finish", timeout)
-        self._node.draining = True
-        self._told_to_stop.set()
-
-    def _not_relieved(self, pid: int) -> None:
-        for each, shared in zip(self._sockets, self._shared, strict=True):
-            each.shared = shared
+        self._succession.open()
 
     def _announce(self) -> None:
         config = self._node.config
@@ -341,7 +252,7 @@ class Supervisor:
             await asyncio.sleep(0.01)
         for sockets in self._sockets:
             sockets.close()
-        if self._handover is not None and self._handover.done:
+        if self._succession.relieved:
             return await self._crew.drain(timeout, timeout / 2)
         shared = any(sockets.shared for sockets in self._sockets)
         return await self._crew.drain(timeout, min(timeout, HANDSHAKE) if shared else 0.0)
@@ -351,9 +262,6 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._crew.kill()
-        if self._handover is not None:
-            await self._handover.end()
-        if self._old is not None:
-            self._old.close()
+        await self._succession.end()
         await self._admin.close()
         await self._node.close()

@@ -24,7 +24,7 @@ import msgspec
 from edgeproxy.config.addresses import join_address
 from edgeproxy.config.model import Admin
 from edgeproxy.server.control import Channel, ControlError, Handler
-from edgeproxy.server.estate import Estate, EstateError
+from edgeproxy.server.estate import Estate, EstateError, TierLeft
 from edgeproxy.server.hello import Steered
 
 EXCHANGE_TIMEOUT = 5.0  # seconds for the frame and the descriptors
@@ -37,12 +37,13 @@ _FDS_A_MESSAGE = 200  # the kernel takes 253
 _log = logging.getLogger("edgeproxy.supervisor")
 
 
-Forward = Callable[[list[list[Any]]], Awaitable[None]]
-"""Tells purge rules, as `dump_rules` gives them, to another process; returns once they hold there."""
+Forward = Callable[[list[list[Any]]], Awaitable[bool]]
+"""Tells rules, as `dump_rules` gives them, to another process: whether they hold there, or it is gone."""
 
 
 class Offer(msgspec.Struct):
-    """What the old one tells before the descriptors: listeners in order, then admin API, then lock."""
+    """What the old one tells before the descriptors: of listeners in order, then of the admin API, the node's
+    lock, the table of purges and the tier, as far as there are any."""
 
     pid: int
     refused: str = ""  # why there is nothing to have
@@ -51,6 +52,8 @@ class Offer(msgspec.Struct):
     lock: bool = False
     node: str = ""
     steered: list[Steered] = []
+    purges: bool = False
+    tier: tuple[str, bool, int, bool] | None = None  # as TierLeft
 
 
 # --- where they meet
@@ -150,7 +153,9 @@ def _receive(sock: socket.socket) -> Estate:
         raise EstateError(f"the other process is no edgeproxy, or a very different one: {error}") from error
     if offer.refused:
         raise EstateError(f"process {offer.pid} does not hand over: {offer.refused}")
-    wanted = sum(count for _, count in offer.listeners) + offer.admin + offer.lock
+    wanted = sum(count for _, count in offer.listeners) + sum(
+        (offer.admin, offer.lock, offer.purges, offer.tier is not None)
+    )
     fds: list[int] = []
     try:
         while len(fds) < wanted:
@@ -170,6 +175,10 @@ def _receive(sock: socket.socket) -> Estate:
         estate.admin = socket.socket(fileno=next(given))
     if offer.lock:
         estate.lock = next(given)
+    if offer.purges:
+        estate.purges = next(given)
+    if offer.tier is not None:
+        estate.tier = TierLeft(*offer.tier, lock=next(given))
     return estate
 
 
@@ -326,11 +335,14 @@ def address_of(host: str, port: int, true: str) -> str:
 def forward_over(channel: Channel) -> Forward:
     """How purges are told to the process at the other end; one that is silent does not hold them up long."""
 
-    async def forward(rules: list[list[Any]]) -> None:
+    async def forward(rules: list[list[Any]]) -> bool:
         try:
             await channel.call("purged", rules, timeout=PURGE_TIMEOUT)
         except ControlError as error:
-            if not channel.closed.done():
-                _log.warning("the other process in this takeover does not hear of a purge: %s", error)
+            if channel.closed.done():
+                return True
+            _log.warning("the other process in this takeover does not hear of a purge: %s", error)
+            return False
+        return True
 
     return forward

@@ -83,6 +83,7 @@ class Worker:
                 "health": lambda *args: self.plane.set_health(*args),
                 "steer": lambda *args: self.plane.steer(*args),
                 "node_tier": lambda generation: self.node_tier(generation),
+                "read_only": self.read_only,
                 "snapshot": lambda: self.plane.snapshot(),
             },
         )
@@ -170,6 +171,11 @@ class Worker:
                 self._node_tier.open()
             else:
                 self._node_tier.shut()
+
+    def read_only(self) -> None:
+        """Have nothing written to the node tier any more: it is another process's."""
+        if self._node_tier is not None:
+            self._node_tier.read_only()
 
     async def invalidate(self, keys: list[bytes], tags: list[bytes], answer: Answered | None) -> Stamp | None:
         """Let the node purge what an unsafe request made void, and wait until that holds."""

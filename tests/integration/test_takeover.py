@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,93 @@ def test_without_an_admin_port_the_old_one_cannot_be_found(tmp_path, origin, run
         assert "give it a port, not 0" in node.log
     finally:
         node.end()
+
+
+def with_disk(config: str, folder: Path) -> str:
+    return config + f"    cache: {{disk: {{path: {folder}/tier, max_size: 64MiB}}}}\n"
+
+
+def stored(node: RunningNode, count: int) -> None:
+    eventually(lambda: node.metric('edgeproxy_cache_responses{tier="node"}') >= count, "written to the tier")
+
+
+@pytest.mark.parametrize("disk", [True, False])
+def test_the_new_one_has_the_node_tier_at_its_first_request_and_goes_on_writing_it(
+    generations, origin, tmp_path, disk
+):
+    if disk:
+        generations.config = with_disk(generations.config, tmp_path)
+    node = generations.start()
+    node.ready()
+    for n in range(30):
+        assert node.get(f"/{n}").status == 200
+    stored(node, 30)
+    for generation in (1, 2):
+        node = generations.take_over()
+        assert "tier is off" not in node.log
+        for n in range(30 * generation):
+            assert node.get(f"/{n}").body.endswith(b" 1"), "nothing is fetched again"
+        for n in range(30 * generation, 30 * generation + 30):
+            assert node.get(f"/{n}").status == 200
+        stored(node, 30 * generation + 30)
+    if disk:
+        generations.end()
+        node = generations.start()
+        node.ready()
+        assert node.get("/89").body.endswith(b" 1"), "left in order for a start without a takeover"
+
+
+class Held:
+    """A connection that stays with the process that accepted it; one request at a time."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def ask(self, path: str, method: str = "GET") -> None:
+        self._connection.request(method, path, headers={"Host": "shop.example"})
+
+    def answer(self) -> bytes:
+        return self._connection.getresponse().read()
+
+    def get(self, path: str, method: str = "GET") -> bytes:
+        self.ask(path, method)
+        return self.answer()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.mark.parametrize("disk", [True, False])
+def test_a_purge_that_either_process_applied_holds_in_both(generations, origin, tmp_path, disk):
+    generations.config = generations.config.replace("node: edge-1", "node: edge-1, drain_timeout: 30s")
+    if disk:
+        generations.config = with_disk(generations.config, tmp_path)
+    old = generations.start()
+    old.ready()
+    reading, writing, filling = (Held(old.port) for _ in range(3))
+    for held in (reading, writing, filling):
+        for path in ("/a", "/b", "/c"):
+            assert held.get(path) == b"GET %s 1" % path.encode()
+    filling.ask("/filling?gate=1")
+    assert origin.arrived.acquire(timeout=30)
+    new = generations.start("--takeover")
+    new.ready()
+    assert new.get("/b").status == 200
+
+    order = {"urls": ["http://shop.example/b", "http://shop.example/filling?gate=1"]}
+    assert new.admin("POST", "/purge", order).json["nodes"] == {"edge-1": "applied"}
+    asked = origin.asked["/b"]
+    assert reading.get("/b") == b"GET /b %d" % (asked + 1), "not what the old process has in memory"
+    assert writing.get("/c", "POST") == b"POST /c 2"
+    assert new.get("/c").body == b"GET /c 3", "what the old process made void is void in the new one"
+    assert old.process.poll() is None
+    origin.gate.set()
+    assert filling.answer() == b"GET /filling?gate=1 1"
+    assert old.exit_code() == 0
+    assert new.get("/filling?gate=1").body == b"GET /filling?gate=1 2", "overtaken by a purge, not stored"
+    assert new.get("/a").body == b"GET /a 1", "warm from the tier"
+    for held in (reading, writing, filling):
+        held.close()
 
 
 ACTIVATE = """

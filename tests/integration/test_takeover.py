@@ -271,6 +271,7 @@ def test_a_purge_that_either_process_applied_holds_in_both(generations, origin, 
     for held in (reading, writing, filling):
         for path in ("/a", "/b", "/c"):
             assert held.get(path) == b"GET %s 1" % path.encode()
+        stored(old, 3)  # for the other worker
     filling.ask("/filling?gate=1")
     assert origin.arrived.acquire(timeout=30)
     new = generations.start("--takeover")

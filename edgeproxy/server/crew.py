@@ -102,7 +102,10 @@ class Crew:
     # lifetime
 
     async def start(self) -> None:
-        """Start all workers. Raises StartFailed with the first one's reason; none is left then."""
+        """Start all workers. Raises StartFailed with the first one's reason; none is left then.
+
+        Cancelled, those that serve by then go on until `drain` or `kill`: they may have requests in flight.
+        """
         first: list[asyncio.Future[None]] = []
         for seat in self.seats:
             served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -110,6 +113,8 @@ class Crew:
             seat.keeper = asyncio.create_task(self._keep(seat, served))
         try:
             await asyncio.gather(*first)
+        except asyncio.CancelledError:
+            raise
         except BaseException:
             for future in first:
                 future.cancel()

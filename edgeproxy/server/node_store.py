@@ -13,24 +13,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edgeproxy.config.model import Config
-from edgeproxy.fleet.purge_table import PurgeTable, TableDamaged
 from edgeproxy.server.estate import Estate, TierLeft
 from edgeproxy.server.hello import NodeShare
-from edgeproxy.server.node_directory import NodeDirectory, Unusable, open_lasting, open_temporary
+from edgeproxy.server.node_directory import NodeDirectory
+from edgeproxy.server.node_place import take_place
 from edgeproxy.server.node_writer import RENEW, WriterSettings
 from edgeproxy.store.node_file import largest_of
 from edgeproxy.telemetry.counters import Counters
 
-SHARE = 4
-"""Without a path, one part in so many of `cache.memory.max_size` is the node tier's, if workers share."""
-LEAST = 2 * 1024 * 1024
-"""Bytes below which a share is of no use: then there is no node tier."""
 MOST_RENEWALS = 2
 """How often in a run the file may be set aside before the tier is off for good."""
 MOST_FAILURES = 5
@@ -45,25 +40,18 @@ _log = logging.getLogger("edgeproxy.supervisor")
 Tell = Callable[..., None]
 
 
-def memory_share(config: Config, workers: int) -> int:
-    """Bytes of the node's memory budget that its workers share in a tier without a path; 0 for none."""
-    share = config.cache.memory.max_size // SHARE
-    return share if workers > 1 and config.cache.disk is None and share >= LEAST else 0
-
-
 class NodeStore:
     """The tier of this node; `tell` tells all workers something. Off where it cannot be had, and says so."""
 
     def __init__(self, config: Config, workers: int, tell: Tell, estate: Estate | None = None) -> None:
         """`estate`: what another process leaves; of that, this takes what fits the configuration."""
         self._tell = tell
-        self._workers = workers
-        self._share = 0
-        self._size = 0
-        self._heir = False  # to a tier that another process still writes
+        place = take_place(config, workers, estate or Estate())
+        self._directory, self.purges = place.directory, place.table
+        self._size, self._share = place.size, place.share
+        self._heir = place.inherited  # to a tier that another process still writes
         self._seen: object = None  # the file that is read until then
         self._handed = False  # to another process
-        self._directory, self.purges = self._take(config, estate or Estate())
         self.counters = Counters.create()
         self._pairs = [
             socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -85,44 +73,6 @@ class NodeStore:
     def __repr__(self) -> str:
         where = self._directory.root if self._directory is not None else None
         return f"<NodeStore {where} generation={self._generation} pid={self.pid}>"
-
-    def _take(self, config: Config, estate: Estate) -> tuple[NodeDirectory | None, PurgeTable]:
-        """The tier's directory, and the table: the other process's where they are what is configured."""
-        disk, share = config.cache.disk, memory_share(config, self._workers)
-        tier, table = estate.tier, None
-        lasting = tier.root if tier is not None and tier.lasting else None
-        if lasting == (None if disk is None else os.path.realpath(disk.path)):
-            table = _inherit(estate)
-            if table is not None and tier is not None and (lasting or tier.size == share):
-                self._size, self._share = (disk.max_size, 0) if disk is not None else (share, share)
-                self._heir = True
-                estate.claim_tier()
-                return NodeDirectory(Path(tier.root), tier.lock, table, tier.lasting), table
-        estate.discard_stores()
-        directory = self._open(config, table)
-        if directory is not None:
-            return directory, directory.table
-        return None, table or PurgeTable.create()
-
-    def _open(self, config: Config, table: PurgeTable | None) -> NodeDirectory | None:
-        disk, share = config.cache.disk, memory_share(config, self._workers)
-        try:
-            if disk is not None:
-                self._size = disk.max_size
-                return open_lasting(disk.path)
-            if share:
-                made = table or PurgeTable.create()
-                try:
-                    directory = open_temporary(made, share)
-                except Unusable:
-                    if made is not table:
-                        made.close()
-                    raise
-                self._size = self._share = share
-                return directory
-        except Unusable as why:
-            _log.error("the node tier is off: %s", why)
-        return None
 
     # --- life
 
@@ -378,17 +328,6 @@ class NodeStore:
             if asyncio.get_running_loop().time() > deadline:
                 popen.kill()
             await asyncio.sleep(0.01)
-
-
-def _inherit(estate: Estate) -> PurgeTable | None:
-    """The table of the process before this one, if there is one that this version can use."""
-    descriptor = estate.claim_purges()
-    try:
-        return PurgeTable.inherit(descriptor) if descriptor >= 0 else None
-    except TableDamaged as error:
-        _log.warning("%s: this process begins a table of its own", error)
-        os.close(descriptor)
-        return None
 
 
 def _file_in(directory: NodeDirectory) -> object:

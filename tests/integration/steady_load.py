@@ -8,6 +8,8 @@ import threading
 import time
 from collections import Counter
 
+PAUSE = 0.01  # seconds between two requests of one client: a machine of two cores does other work too
+
 
 class SteadyLoad:
     """Clients that ask for hits and misses until `stop`; none asks again for what failed."""
@@ -41,7 +43,7 @@ class SteadyLoad:
                     count += 1
                     if not self._ask(connection, self._path(at, count), {}):
                         break
-                    time.sleep(0.002)
+                    time.sleep(PAUSE)
             except Exception as error:
                 self.done[f"kept: {error!r}"] += 1
             finally:
@@ -58,7 +60,7 @@ class SteadyLoad:
                 self.done[f"fresh: {error!r}"] += 1
             finally:
                 connection.close()
-            time.sleep(0.002)
+            time.sleep(PAUSE)
 
     def _path(self, at: int, count: int) -> str:
         return f"/{at}/{count}" if count % 10 == 0 else "/popular"
@@ -68,6 +70,6 @@ class SteadyLoad:
         connection.request("GET", path, headers={"Host": "shop.example", **headers})
         answer = connection.getresponse()
         body = answer.read()
-        whole = body.startswith(b"GET " + path.encode())
+        whole = body.startswith(b"GET " + path.encode() + b" ")  # and what number it was is the origin's
         self.done[str(answer.status) if whole else f"{answer.status} {body[:40]!r}"] += 1
         return not answer.will_close

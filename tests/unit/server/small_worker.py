@@ -32,6 +32,8 @@ async def main(folder: Path, control: int) -> None:
         match manner():
             case "refuses":
                 raise EdgeProxyError("it is too cold")
+            case "hangs":
+                await asyncio.Event().wait()
             case "dies":
                 os._exit(3)
             case "crashes":

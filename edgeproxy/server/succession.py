@@ -104,6 +104,8 @@ class Succession:
         for each in self._sockets:
             each.shared = False
         _log.info("the process before this one has ended")
+        if self._handover is not None and not self._handover.waiting:  # it hung, where successors come
+            self._handover.open()
 
     # --- the old one's side
 

@@ -223,6 +223,11 @@ class Handover:
     def __repr__(self) -> str:
         return f"<Handover {self.path} {'done' if self.done else 'waiting'}>"
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a successor can come, or has."""
+        return self._sock is not None or self.done
+
     def open(self) -> None:
         """Wait for a successor from now on, in place of whoever did before; a failure is only said."""
         try:

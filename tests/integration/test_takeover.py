@@ -176,9 +176,7 @@ def test_a_new_one_that_is_killed_or_told_to_stop_before_it_is_ready_changes_not
     assert node.admin("GET", "/readyz").status == 200
 
 
-def test_with_nothing_to_take_over_it_starts_afresh_then_workers_and_the_operators_word_stay(
-    generations, origin
-):
+def test_it_starts_afresh_with_nothing_to_take_over_then_workers_and_operators_word_stay(generations, origin):
     node = generations.start("--takeover")
     node.ready()
     assert "no node to take over, this one starts afresh" in node.log

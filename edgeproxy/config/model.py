@@ -11,6 +11,7 @@ from edgeproxy.config.admission import Admission
 from edgeproxy.config.affinity import Canary, Sticky
 from edgeproxy.config.base import Settings
 from edgeproxy.config.health import Ejection, HealthCheck
+from edgeproxy.config.kinds import Flag
 from edgeproxy.config.mask import masked
 from edgeproxy.config.resilience import Concurrency, Hedge, Retries
 from edgeproxy.config.routes import (
@@ -91,6 +92,7 @@ class Config(Settings):
     """What edgeproxy does: read once, checked whole, never changed."""
 
     version: Literal[1] = Field(default=1, description="Of this format.")
+    watch: Flag = Field(default=False, description="Reload when this file changes, as SIGHUP does.")
     server: Server = Field(default=Server(), description="The side towards clients.")
     admin: Admin = Field(default=Admin(), description="The admin API.")
     log: Log = Field(default=Log(), description="What is written about the work.")

@@ -103,8 +103,8 @@ class FleetPurgeLog:
             asyncio.create_task(each.run()) for each in (self._follower, self._sender, self._inbox)
         ]
 
-    async def close(self) -> None:
-        """Send what is left, for at most a second, say goodbye, stop."""
+    async def close(self, *, leave: bool = True) -> None:
+        """Send what is left, for at most a second, say goodbye where this node is to `leave`, stop."""
         unsettled = self._unsettled
         with suppress(*FAULTS):
             async with asyncio.timeout(self._timing.leave):
@@ -120,9 +120,13 @@ class FleetPurgeLog:
         await unsettled.clean_up()
         with suppress(*FAULTS):
             async with asyncio.timeout(self._timing.leave):
-                if self._follower.joined.is_set():
+                if leave and self._follower.joined.is_set():
                     await self._redis.leave()
         await self._redis.close()
+
+    def unsent(self) -> list[PurgeRule]:
+        """Rules that the fleet was not told yet."""
+        return [rule for purge in self._unsettled.left_to_send() for rule in purge.rules]
 
     async def _halt(self) -> None:
         """Stop following, sending and counting.

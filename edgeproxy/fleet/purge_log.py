@@ -50,7 +50,10 @@ class PurgeLog(Protocol):
     """How a purge comes to count, here and on the fleet's other nodes."""
 
     async def start(self) -> None: ...
-    async def close(self) -> None: ...
+
+    async def close(self, *, leave: bool = True) -> None:
+        """Stop; without `leave`, another process is this node from now on."""
+        ...
 
     async def purge(
         self, rules: Sequence[PurgeRule], wait: float, *, count: bool = False, since: str = ""
@@ -64,6 +67,10 @@ class PurgeLog(Protocol):
 
     def mark(self) -> str:
         """Mark this moment, on every node; its name, for `purge`."""
+        ...
+
+    def unsent(self) -> list[PurgeRule]:
+        """Rules that the fleet was not told yet."""
         ...
 
     def not_ready(self) -> str | None:
@@ -99,7 +106,7 @@ class LocalPurgeLog:
     async def start(self) -> None:
         """Nothing to do."""
 
-    async def close(self) -> None:
+    async def close(self, *, leave: bool = True) -> None:
         """Nothing to do."""
 
     async def purge(
@@ -119,6 +126,10 @@ class LocalPurgeLog:
         name = new_id()
         self._marks.set(name, self._table.mark(), None)
         return name
+
+    def unsent(self) -> list[PurgeRule]:
+        """There is no fleet."""
+        return []
 
     def not_ready(self) -> str | None:
         """Always ready."""

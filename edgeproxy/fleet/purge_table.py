@@ -13,7 +13,7 @@ by them after a restart as before.
 
 Rules sit in buckets of eight by hash of (kind, value). A full bucket folds its oldest rule
 into a floor that holds for all that hash there: purging too much, never too little, and a
-million rules need no more memory than one. The supervisor alone writes.
+million rules need no more memory than one. Supervisors alone write: two while one takes over from the other.
 """
 
 import mmap
@@ -25,6 +25,7 @@ from pathlib import Path
 
 from edgeproxy.caching.stored import Stamp
 from edgeproxy.errors import EdgeProxyError
+from edgeproxy.fleet.one_writer import in_turn
 from edgeproxy.fleet.purge_places import (
     BUCKET,
     BUCKETS,
@@ -76,6 +77,7 @@ class PurgeTable:
 
     def __init__(self, fd: int, *, recovered: bool = False) -> None:
         self.fd = fd
+        self.shared = False  # with another process that writes
         self.recovered = recovered
         """Whether an earlier run left it."""
         self._map = mmap.mmap(fd, _SIZE)
@@ -123,6 +125,14 @@ class PurgeTable:
             os.close(fd)
             raise
         return cls(fd, recovered=True)
+
+    @classmethod
+    def inherit(cls, fd: int) -> "PurgeTable":
+        """The table of another process of this node, which still writes it. Raises TableDamaged."""
+        _check(fd, "what the other process hands over")
+        table = cls(fd, recovered=True)
+        table.shared = True
+        return table
 
     def __repr__(self) -> str:
         return (
@@ -235,13 +245,15 @@ class PurgeTable:
         words = self._words
         return words[at], words[at + 1], words[at + 2], words[at + 3]
 
-    # writing: the supervisor
+    # writing: a supervisor
 
+    @in_turn
     def mark(self) -> int:
         """A moment in this run's order, for `apply`."""
         self._words[_ORDER] += 1
         return self._words[_ORDER]
 
+    @in_turn
     def apply(self, rule: PurgeRule, position: int = UNSETTLED, order: int | None = None) -> None:
         """Let a rule count from now on; `position` is its place in the fleet's log.
 
@@ -265,12 +277,14 @@ class PurgeTable:
         if not rule.soft and rule.kind is not PurgeKind.URL:
             self._words[_WIDE] += 1
 
+    @in_turn
     def doubt(self) -> None:
         """Let all that was stored so far be validated before it is used, until `trust`."""
         self._words[_ORDER] += 1
         self._words[_DOUBT] = self._words[_ORDER]
         self.seq[0] += 1
 
+    @in_turn
     def trust(self) -> None:
         """The fleet's log was replayed: what was stored before is judged by it."""
         if self._words[_DOUBT]:
@@ -281,20 +295,24 @@ class PurgeTable:
         """Return once the table is on the disk, where it is in a file. Raises OSError."""
         self._map.flush()
 
+    @in_turn
     def settle(self, rule: PurgeRule, position: int) -> None:
         """Give a rule of this node, applied before, its place in the fleet's log."""
         latest, at = self._slot(rule)
         self._words[at + (_SOFT if rule.soft else _HARD) + 1] = position
         self._note_latest(latest)
 
+    @in_turn
     def settle_all(self, position: int) -> None:
         """Give every rule that has none yet this place in the fleet's log."""
         self._each_position(lambda old: position if old == UNSETTLED else old)
 
+    @in_turn
     def advance(self, position: int) -> None:
         """Say how far the fleet's log was applied."""
-        self._words[_POSITION] = position
+        self._words[_POSITION] = max(position, self._words[_POSITION])
 
+    @in_turn
     def follow(self, log: bytes, first: int, position: int) -> None:
         """Judge responses from elsewhere by this log from now on, applied up to `position`.
 
@@ -366,7 +384,7 @@ class PurgeTable:
         return oldest
 
 
-def _check(fd: int, path: Path) -> None:
+def _check(fd: int, path: Path | str) -> None:
     head = os.pread(fd, 8, 0)
     if os.fstat(fd).st_size != _SIZE or int.from_bytes(head, "little") != _MAGIC:
         raise TableDamaged(f"{path} is no whole table of purges")

@@ -3,6 +3,8 @@
 Must not know its calls.
 """
 
+import socket
+
 from aiohttp import web
 
 from edgeproxy.server.listeners import ListenerSockets
@@ -16,6 +18,7 @@ class AdminServer:
         self._host = host
         self._port = port
         self._sockets: ListenerSockets | None = None
+        self._site: web.SockSite | None = None
 
     def __repr__(self) -> str:
         return f"<AdminServer {self.address}>"
@@ -27,9 +30,31 @@ class AdminServer:
 
     async def start(self) -> None:
         """Listen. Raises ListenError."""
-        self._sockets = ListenerSockets(self._host, self._port, 1)
+        self.bind()
+        assert self._sockets is not None
         await self._runner.setup()
-        await web.SockSite(self._runner, self._sockets.sockets[0]).start()
+        self._site = web.SockSite(self._runner, self._sockets.sockets[0])
+        await self._site.start()
+
+    def bind(self, inherited: socket.socket | None = None) -> None:
+        """Have the socket, before it is answered on; again does nothing. Raises ListenError."""
+        if self._sockets is None and inherited is not None:
+            self._sockets = ListenerSockets.inherited([inherited], 1)
+        elif self._sockets is None:
+            self._sockets = ListenerSockets(self._host, self._port, 1)
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """Where it listens; None before `start`."""
+        return None if self._sockets is None else self._sockets.sockets[0]
+
+    async def leave(self) -> None:
+        """Accept no more here: another process does. Connections that are asked something stay for it."""
+        if self._site is not None:
+            await self._site.stop()
+            self._site = None
+        if self._runner.server is not None:
+            self._runner.server.pre_shutdown()  # idle ones close, and ask the other process
 
     async def close(self) -> None:
         """Answer what was asked, for at most a second, and stop listening."""

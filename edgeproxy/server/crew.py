@@ -79,6 +79,7 @@ class Crew:
         timing: Timing = DEFAULT_TIMING,
         command: Sequence[str] = WORKER,
     ) -> None:
+        self.closed = False  # workers start without accepting, until `open_doors`
         self.seats = [Seat(index, each) for index, each in enumerate(counters)]
         self._hello = hello
         self._fds = fds
@@ -101,7 +102,10 @@ class Crew:
     # lifetime
 
     async def start(self) -> None:
-        """Start all workers. Raises StartFailed with the first one's reason; none is left then."""
+        """Start all workers. Raises StartFailed with the first one's reason; none is left then.
+
+        Cancelled, those that serve by then go on until `drain` or `kill`: they may have requests in flight.
+        """
         first: list[asyncio.Future[None]] = []
         for seat in self.seats:
             served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -109,6 +113,8 @@ class Crew:
             seat.keeper = asyncio.create_task(self._keep(seat, served))
         try:
             await asyncio.gather(*first)
+        except asyncio.CancelledError:
+            raise
         except BaseException:
             for future in first:
                 future.cancel()
@@ -116,10 +122,13 @@ class Crew:
             raise
         self._watcher = asyncio.create_task(self._watch())
 
-    async def drain(self, timeout: float) -> bool:
-        """Let every worker finish what is in flight, at most for `timeout` seconds; whether all did."""
+    async def drain(self, timeout: float, patience: float = 0.0) -> bool:
+        """Let every worker finish what is in flight, at most for `timeout` seconds; whether all did.
+
+        Idle clients may ask once more within the first `patience` seconds.
+        """
         self._stop_keeping()
-        done = await asyncio.gather(*(self._drain_one(seat, timeout) for seat in self.seats))
+        done = await asyncio.gather(*(self._drain_one(seat, timeout, patience) for seat in self.seats))
         await self.kill()
         return all(done)
 
@@ -143,14 +152,14 @@ class Crew:
             if seat.process is None and seat.keeper is not None:
                 seat.keeper.cancel()
 
-    async def _drain_one(self, seat: Seat, timeout: float) -> bool:
+    async def _drain_one(self, seat: Seat, timeout: float, patience: float) -> bool:
         process = seat.process
         if process is None:
             return True
         grace = self._timing.grace
         try:
             with suppress(ChannelClosed):  # it may end before its answer is read
-                await process.channel.call("drain", timeout, timeout=timeout + grace)
+                await process.channel.call("drain", timeout, patience, timeout=timeout + grace)
             async with asyncio.timeout(grace):
                 await process.ended()
         except (ControlError, TimeoutError) as error:
@@ -185,6 +194,13 @@ class Crew:
             if seat.process is not None:
                 seat.process.channel.notify(name, *args)
 
+    def open_doors(self) -> None:
+        """Let workers that were started closed accept on their own sockets."""
+        self.closed = False
+        for seat in self.seats:
+            self._note(seat.index, "adopt", seat.index)
+        self._settle_sockets()
+
     def describe(self) -> list[dict[str, Any]]:
         """One entry a worker, for the admin API."""
         return [
@@ -206,6 +222,7 @@ class Crew:
         while not self._stopping:
             await asyncio.sleep(delay)
             began = time.monotonic()
+            closed = self.closed
             try:
                 process = await WorkerProcess.start(
                     self._hello(seat.index), self._fds(seat.index), self._handlers, self._command
@@ -218,6 +235,8 @@ class Crew:
                 _log.error("worker %d could not start: %s; next try in %.1f s", seat.index, failed, delay)
                 continue
             self._seated(seat, process)
+            if closed and not self.closed:
+                self._note(seat.index, "adopt", seat.index)
             if not served.done():
                 served.set_result(None)
             code = await process.ended()
@@ -254,6 +273,8 @@ class Crew:
     def _settle_sockets(self) -> dict[int, int]:
         """Let siblings serve the sockets of those who cannot, and give them back; who helps whom."""
         helped: dict[int, int] = {}
+        if self.closed:
+            return helped
         serving = {seat.index: seat for seat in self.serving}
         for seat in self.seats:
             seat.adopters = {index for index in seat.adopters if self.seats[index].process is not None}

@@ -4,7 +4,6 @@ Must not know processes: `worker` tells it what to do.
 """
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
 import socket
@@ -33,6 +32,7 @@ from edgeproxy.edge.tunnel import Tunnels
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.fleet.rules import PurgeRule
 from edgeproxy.server.doors import Doors
+from edgeproxy.server.draining import let_go
 from edgeproxy.server.exchange import Exchange
 from edgeproxy.server.gauges import Gauges
 from edgeproxy.server.heap import Heap
@@ -205,23 +205,19 @@ class DataPlane:
         """Leave a sibling's sockets to it again."""
         self._doors.release(sockets)
 
-    async def drain(self, timeout: float) -> None:
-        """Stop accepting, finish what is in flight within `timeout` seconds, close everything."""
+    async def drain(self, timeout: float, patience: float = 0.0) -> None:
+        """Stop accepting, finish what is in flight within `timeout` seconds, close everything.
+
+        Idle connections may ask once more within the first `patience` seconds of it.
+        """
         self._doors.close()
-        for listening in self._listenings.values():
-            listening.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._idle()
-        for listening in self._listenings.values():
-            listening.abort()
+        await let_go(self._listenings.values(), self._busy, timeout, patience)
         self._tunnels.close()
         await self._end()
 
-    async def _idle(self) -> None:
-        """Wait until no client is connected, through a tunnel or not, and no fetch under way."""
-        while self._open_now() or self._tunnels or self._express or self._fetcher.fills:  # noqa: ASYNC110 - they share no event
-            await asyncio.sleep(0.02)
+    def _busy(self) -> bool:
+        """Whether a client is connected, through a tunnel or not, or a fetch under way."""
+        return bool(self._open_now() or self._tunnels or self._express or self._fetcher.fills)
 
     async def _end(self) -> None:
         self._express.closed = True

@@ -49,3 +49,4 @@ class Hello(msgspec.Struct, frozen=True):
     purges: int
     origins: list[Steered] = []
     node_tier: NodeShare | None = None
+    closed: bool = False  # accept nothing until told to adopt one's own sockets

@@ -30,18 +30,19 @@ class Identity:
     a disk tier they are random. The file is locked as long as this lives: two nodes are never one.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._lock = -1
-        self.name = config.server.node or self._made_up(config)
+    def __init__(self, config: Config, inherited: str | None = None, lock: int = -1) -> None:
+        """`inherited` and `lock` are what the process had that this one takes over."""
+        self.lock = lock
+        self.name = config.server.node or inherited or self._made_up(config)
 
     def __repr__(self) -> str:
         return f"<Identity {self.name}>"
 
     def close(self) -> None:
         """Let another process have the name."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
 
     def _made_up(self, config: Config) -> str:
         host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "node"
@@ -53,15 +54,15 @@ class Identity:
         path = folder / "node"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = os.pread(self._lock, 64, 0).decode("ascii", "replace").strip()
+            self.lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.pread(self.lock, 64, 0).decode("ascii", "replace").strip()
             if _DIGITS.fullmatch(found):
                 return found
             digits = secrets.token_hex(4)
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, digits.encode() + b"\n", 0)
-            os.fsync(self._lock)
+            os.ftruncate(self.lock, 0)
+            os.pwrite(self.lock, digits.encode() + b"\n", 0)
+            os.fsync(self.lock)
         except OSError as error:
             self.close()
             _log.warning("%s: %s: this run of the node gets a name of its own; set server.node", path, error)

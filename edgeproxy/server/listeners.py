@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from edgeproxy.config.addresses import join_address
 from edgeproxy.errors import EdgeProxyError
+from edgeproxy.server.estate import Estate
 
 _SO_ATTACH_FILTER = 26
 # classic BPF over the TCP header: load the byte of flags; if it has SYN, pass nothing, else all
@@ -41,6 +42,7 @@ class ListenerSockets:
     def __init__(self, host: str, port: int, workers: int) -> None:
         """Bind and listen. Raises ListenError. Port 0 is any free port, the same for all workers."""
         self.sockets: list[socket.socket] = []
+        self.shared = False  # with a process that goes on listening
         try:
             family, address = _resolve(host, port)
             if port:
@@ -55,6 +57,17 @@ class ListenerSockets:
             raise ListenError(_explain(error, join_address(host, port))) from error
         self.address = join_address(*address[:2])
 
+    @classmethod
+    def inherited(cls, sockets: list[socket.socket], workers: int) -> "ListenerSockets":
+        """Sockets that listen already, which another process holds too; repeated where too few."""
+        made = cls.__new__(cls)
+        made.sockets = [*sockets, *(sockets[at % len(sockets)].dup() for at in range(workers - len(sockets)))]
+        for sock in made.sockets:
+            sock.setblocking(False)
+        made.address = join_address(*sockets[0].getsockname()[:2])
+        made.shared = True
+        return made
+
     def __repr__(self) -> str:
         return f"<ListenerSockets {self.address} sockets={len(self.sockets)}>"
 
@@ -63,15 +76,16 @@ class ListenerSockets:
 
         Closing a listening socket resets what waits in its queue, so that is emptied first. A
         client that comes meanwhile is not answered and asks again after a second, as TCP does.
+        Where others listen too, they answer.
         """
-        for sock in self.sockets:
+        for sock in () if self.shared else self.sockets:
             with suppress(OSError):  # a sandbox without socket filters
                 sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _NO_SYN)
 
     @property
     def waiting(self) -> int:
-        """Connections in the queues, which no worker has accepted yet."""
-        return sum(_queued(sock) for sock in self.sockets)
+        """Connections in the queues, which no worker has accepted yet; others' are not ours to wait for."""
+        return 0 if self.shared else sum(_queued(sock) for sock in self.sockets)
 
     def close(self) -> None:
         """Stop listening here; a process that inherited a socket still has it."""
@@ -79,12 +93,21 @@ class ListenerSockets:
             sock.close()
 
 
-def open_all(listeners: Iterable[tuple[str, int]], workers: int) -> list[ListenerSockets]:
-    """The sockets of all listeners, or none: raises ListenError at the first that fails."""
+def open_all(
+    listeners: Iterable[tuple[str, int]], workers: int, estate: Estate | None = None
+) -> list[ListenerSockets]:
+    """The sockets of all listeners, of `estate` where it has them, or none.
+
+    Raises ListenError at the first that fails.
+    """
     opened: list[ListenerSockets] = []
     try:
         for host, port in listeners:
-            opened.append(ListenerSockets(host, port, workers))
+            sockets = [] if estate is None else estate.claim(host, port)
+            if sockets:
+                opened.append(ListenerSockets.inherited(sockets, workers))
+            else:
+                opened.append(ListenerSockets(host, port, workers))
     except ListenError:
         for listener in opened:
             listener.close()

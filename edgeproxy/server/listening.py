@@ -71,6 +71,7 @@ class Listening:
         self.stalled: dict[ClientConnection, float] = {}  # takes nothing, since when
         self._peers: Counter[bytes] = Counter()
         self._trusted = trusted
+        self._draining = False
         self._open_now = open_now or (lambda: len(self.connections))
 
     def __repr__(self) -> str:
@@ -80,10 +81,11 @@ class Listening:
         """From now on, these are the `trusted_proxies`; connections keep what they were."""
         self._trusted = networks
 
-    def drain(self) -> None:
-        """Close idle connections now, the others after their response."""
+    def drain(self, *, patient: bool = False) -> None:
+        """Close idle connections now, or when `patient` after one more response, the others after theirs."""
+        self._draining = True
         for connection in list(self.connections):
-            connection.drain()
+            connection.drain(patient=patient)
 
     def trusts(self, peer: bytes) -> bool:
         """Whether the peer may speak for others (`trusted_proxies`)."""
@@ -109,6 +111,8 @@ class Listening:
             return refusal
         self.connections.add(connection)
         self._peers[connection.peer] += 1
+        if self._draining:  # it was on its way here when this began
+            connection.drain(patient=True)
         return None
 
     @property

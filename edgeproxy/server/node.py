@@ -5,32 +5,29 @@ Must not know signals or exit codes (`supervisor`), nor HTTP.
 
 import asyncio
 import os
+import time
 from collections.abc import Coroutine
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
-from edgeproxy.admin.ports import PurgeOrder
-from edgeproxy.caching.stored import Stamp
+from edgeproxy.admin.ports import PurgeOrder, UnknownOrigin
 from edgeproxy.config.model import Config
 from edgeproxy.edge.routing import Router
-from edgeproxy.fleet.fleet_log import FleetPurgeLog
-from edgeproxy.fleet.journal import PurgeJournal
-from edgeproxy.fleet.purge_log import LocalPurgeLog, PurgeLog
-from edgeproxy.fleet.purge_table import Verdict
-from edgeproxy.fleet.redis_advice import advise
-from edgeproxy.fleet.redis_log import RedisLog
-from edgeproxy.fleet.rules import PurgeKind, PurgeRule, without_scheme
+from edgeproxy.fleet.rules import PurgeKind
 from edgeproxy.server.checks import HealthChecks
 from edgeproxy.server.control import ControlError
 from edgeproxy.server.crew import Crew
 from edgeproxy.server.drips import Drips
+from edgeproxy.server.estate import Estate
 from edgeproxy.server.forecast import Forecast
 from edgeproxy.server.hello import Hello, Inherited
 from edgeproxy.server.identity import Identity, card_of
 from edgeproxy.server.listeners import ListenerSockets
+from edgeproxy.server.node_purges import NodePurges
 from edgeproxy.server.node_store import NodeStore
 from edgeproxy.server.origins import Origins
-from edgeproxy.server.purging import PurgeDesk, parse, rules_of_event
+from edgeproxy.server.purging import PurgeDesk, parse, plan
+from edgeproxy.server.takeover import Forward, Offer, address_of
 from edgeproxy.server.traffic import Traffic
 from edgeproxy.telemetry.collector import NodeCollector
 from edgeproxy.telemetry.counters import Counters
@@ -43,8 +40,9 @@ EXPLAIN_TIMEOUT = 10.0
 class Node:
     """What the processes of this node share, and the answers of its admin API."""
 
-    def __init__(self, config: Config, sockets: list[ListenerSockets]) -> None:
-        self._identity = Identity(config)
+    def __init__(self, config: Config, sockets: list[ListenerSockets], estate: Estate | None = None) -> None:
+        estate = estate or Estate()
+        self._identity = Identity(config, estate.node, estate.lock)
         self.name = self._identity.name
         self.config = config
         self.started = False
@@ -54,19 +52,29 @@ class Node:
         workers = worker_count(config)
         self.counters = [Counters.create() for _ in range(workers)]
         self._own = Counters.create()
-        self._store = NodeStore(config, workers, self._tell)
+        self._store = NodeStore(config, workers, self._tell, estate)
         self._purges = self._store.purges
-        if config.cache.redis is not None and self._purges.recovered:
+        if config.cache.redis is not None and self._purges.recovered and not self._purges.shared:
             self._purges.doubt()  # until the log was replayed
         # parts
         self._sockets = sockets
         self._router = Router(config)
-        self._card = card_of(config, len(self.counters))
         self._traffic = Traffic(self.counters)
-        self._log = self._make_log()
+        self.purges = NodePurges(
+            self.name,
+            self._purges,
+            card_of(config, workers),
+            config,
+            counted=self._count_purge,
+            router=lambda: self._router,
+            free=lambda rules: self._desk.free(rules),
+        )
         self._collector = NodeCollector([*self.counters, self._own, self._store.counters], self._pids)
         self._told: dict[int, Config] = {}
         self._origins = Origins(config, self._own, self._tell)
+        for each in estate.steered:
+            with suppress(UnknownOrigin):
+                self._origins.steer(each.upstream, each.origin, each.state)
         self._checks = HealthChecks(self._origins.set_health)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -82,17 +90,17 @@ class Node:
     @crew.setter
     def crew(self, crew: Crew) -> None:
         self._crew = crew
-        self._drips = Drips(lambda: self._log, crew, self._show_drips)
+        self._drips = Drips(lambda: self.purges.log, crew, self._show_drips)
         forecast = Forecast(self.name, crew, lambda: self.config, self._traffic.rate)
-        self._desk = PurgeDesk(lambda: self._log, crew, lambda: self._router, self._drips, forecast)
+        self._desk = PurgeDesk(lambda: self.purges.log, crew, lambda: self._router, self._drips, forecast)
 
     # lifetime
 
-    async def start(self) -> None:
-        """Begin to follow the fleet and to check origins."""
+    async def start(self, *, heir: bool = False) -> None:
+        """Begin to follow the fleet and to check origins; as `heir`, the fleet once `succeed` says so."""
         await self._store.start()
-        await self._log.start()
-        self._look_at_redis()
+        if not heir:
+            await self.purges.start()
         await self._checks.follow(self.config)
         self._own_task(self._traffic.run())
 
@@ -103,7 +111,7 @@ class Node:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._checks.close()
         await self._drips.close()
-        await self._log.close()
+        await self.purges.close()
         await self._store.close()
         for each in (*self.counters, self._own):
             each.close()
@@ -117,34 +125,7 @@ class Node:
         self._origins.take(config)
         self._own_task(self._checks.follow(config))
         if before.cache.redis != config.cache.redis:
-            old, self._log = self._log, self._make_log()
-            self._own_task(self._exchange_logs(old, self._log))
-
-    def _make_log(self) -> PurgeLog:
-        settings = self.config.cache.redis
-        if settings is None:
-            return LocalPurgeLog(self.name, self._purges, self._count_purge, self._card)
-        disk = self.config.cache.disk
-        return FleetPurgeLog(
-            self.name,
-            self._purges,
-            RedisLog(settings.url, settings.key_prefix, self.name),
-            self._count_purge,
-            card=self._card,
-            journal=None if disk is None else PurgeJournal(Path(disk.path) / "purges.unsent"),
-            rules_of=lambda event: rules_of_event(event, self._router),
-            count=lambda rules: self._desk.free(rules),
-        )
-
-    async def _exchange_logs(self, old: PurgeLog, new: PurgeLog) -> None:
-        await old.close()
-        if new is self._log:
-            await new.start()
-            self._look_at_redis()
-
-    def _look_at_redis(self) -> None:
-        if self.config.cache.redis is not None:
-            self._own_task(advise(self.config.cache.redis.url))
+            self._own_task(self.purges.take(config))
 
     def _own_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -179,6 +160,7 @@ class Node:
             purges=self._purges.fd,
             origins=self._origins.all(),
             node_tier=self._store.hello(index),
+            closed=self.crew.closed,
         )
 
     def greeted(self, index: int) -> None:
@@ -216,7 +198,7 @@ class Node:
             reasons.append("starting: not all workers have been up yet")
         elif not self.crew.serving:
             reasons.append("no worker serves")
-        late = self._log.not_ready()
+        late = self.purges.log.not_ready()
         return [*reasons, late] if late is not None else reasons
 
     def health(self) -> dict[str, dict[str, bool]]:
@@ -225,13 +207,13 @@ class Node:
 
     def purge_log(self) -> dict[str, object]:
         """How the purge log stands."""
-        return self._log.describe()
+        return self.purges.log.describe()
 
     def metrics(self) -> bytes:
         """Prometheus text, all processes added up."""
         slot = self._own.gauge("edgeproxy_workers")
         self._own.floats[slot] = len(self.crew.serving)
-        log = self._log.describe()
+        log = self.purges.log.describe()
         self._own.floats[self._own.gauge("edgeproxy_purge_log_connected")] = bool(log.get("connected"))
         self._own.floats[self._own.gauge("edgeproxy_purges_pending")] = log.get("pending", 0)
         for seat in self.crew.seats:
@@ -252,33 +234,69 @@ class Node:
 
     async def nodes(self) -> list[dict[str, Any]]:
         """The fleet's nodes, this one first."""
-        return await self._log.nodes()
+        return await self.purges.log.nodes()
 
     # what operators do
 
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:
         """Carry out a purge. Raises BadRequest."""
-        return await self._desk.purge(order)
+        if order.dry_run:
+            return await self._desk.purge(order)
+        still_open = await self.purges.told(plan(order, self._router).rules)
+        answer = await self._desk.purge(order)
+        answer["nodes"] |= still_open
+        return answer
 
-    async def invalidate(
-        self, keys: list[bytes], tags: list[bytes], answer: list[Any] | None
-    ) -> tuple[Any, ...] | None:
-        """Purge what an unsafe request made void (RFC 9111 §4.4); holds in every worker on return.
-
-        `answer` is the request's own (key, tags, stamp): the stamp with which it outlives these rules and no
-        other is returned, None where another purge named it before.
-        """
-        rules = [PurgeRule(PurgeKind.URL, without_scheme(key)) for key in keys]
-        rules += [PurgeRule(PurgeKind.TAG, tag) for tag in tags]
-        before = self._purges.stamp()
-        outlives = (
-            answer is not None
-            and self._purges.verdict(answer[0], tuple(answer[1]), Stamp(*answer[2])) is Verdict.LIVE
+    def offer(self, admin: int) -> tuple[Offer, list[int]]:
+        """What a process that takes this node over is told, and the descriptors; `admin` is one of them."""
+        listeners = [
+            (address_of(each.host, each.port, sockets.address), len(sockets.sockets))
+            for each, sockets in zip(self.config.server.listen, self._sockets, strict=True)
+        ]
+        fds = [sock.fileno() for each in self._sockets for sock in each.sockets]
+        lock, tier = self._identity.lock, self._store.offer()
+        steered = [each for each in self._origins.all() if each.state != "up"]
+        offer = Offer(
+            os.getpid(),
+            listeners=listeners,
+            admin=True,
+            lock=lock >= 0,
+            node=self.name,
+            steered=steered,
+            purges=True,
+            tier=None if tier is None else (tier.root, tier.lasting, tier.size, tier.readable),
         )
-        await self._log.purge(rules, 0.0)  # applies them before it waits for anything
-        if not outlives:
-            return None
-        return before.log, before.position, before.run, before.local + len(rules)
+        fds += [admin, *([lock] if offer.lock else []), self._purges.fd]
+        return offer, fds if tier is None else [*fds, tier.lock]
+
+    @property
+    def common(self) -> tuple[bool, bool]:
+        """Whether the table of purges, and whether the tier, are those of the process before this one."""
+        return self._store.common
+
+    async def succeed(self) -> None:
+        """Do what only one process does, in place of the old one."""
+        self._store.succeed()
+        await self.purges.succeed()
+
+    async def hand_over(self, tell: Forward, purges: bool, tier: bool) -> None:
+        """Leave that to the new process, which has taken these of the stores."""
+        await self.purges.hand_over(tell, common=purges)
+        if tier:
+            await self._store.hand_over()
+
+    def handed_over(self) -> None:
+        """The new process serves, and this one ends."""
+        self._store.handed_over()
+
+    def leave_stores(self) -> None:
+        """Leave what the new process may have of the stores as it is."""
+        self._store.leave()
+
+    async def resume(self) -> None:
+        """Do it again: the new process came to nothing."""
+        self._store.resume()
+        await self.purges.resume()
 
     async def explain(self, url: str, fields: list[RawField]) -> dict[str, Any]:
         """Why a URL is, or is not, answered from a store, by the worker that knows most of it."""
@@ -303,6 +321,16 @@ class Node:
     def count_reload(self, result: str) -> None:
         """Count a reload: applied or refused."""
         self._own.ints[self._own.counter("edgeproxy_config_reloads_total", result)] += 1
+        if result == "applied":
+            self.config_confirmed()
+
+    def count_poll(self, result: str) -> None:
+        """Count a poll of the control plane: changed, unchanged or failed."""
+        self._own.ints[self._own.counter("edgeproxy_config_polls_total", result)] += 1
+
+    def config_confirmed(self) -> None:
+        """Note that what is in force now is what its source says."""
+        self._own.floats[self._own.gauge("edgeproxy_config_last_success_timestamp_seconds")] = time.time()
 
     def _count_purge(self, kind: PurgeKind) -> None:
         self._own.ints[self._own.counter("edgeproxy_purges_total", kind)] += 1

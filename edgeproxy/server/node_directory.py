@@ -3,6 +3,7 @@
 Must not know what is in the tier's file, nor who reads it.
 
     lock         held by the node that uses the directory
+    writer       held by the process that writes the tier's file (`node_writer`)
     state.json   the boot in which it was used, and whether the last run ended in order
     purges       the table of purges that judges the tier (`fleet.purge_table`), mapped while in use
     tier/        the file of the tier (`store.node_file`)
@@ -51,6 +52,10 @@ class NodeDirectory:
     def tier(self) -> Path:
         """Where the tier's file is."""
         return self.root / "tier"
+
+    def release(self) -> None:
+        """Let go of it, and leave it to the process that holds it too."""
+        os.close(self.lock)
 
     def set_aside(self) -> None:
         """Move the tier's file out of the way, for people to look at; one at most is kept."""

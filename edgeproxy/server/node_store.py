@@ -18,16 +18,14 @@ from typing import Any
 import msgspec
 
 from edgeproxy.config.model import Config
-from edgeproxy.fleet.purge_table import PurgeTable
+from edgeproxy.server.estate import Estate, TierLeft
 from edgeproxy.server.hello import NodeShare
-from edgeproxy.server.node_directory import NodeDirectory, Unusable, open_lasting, open_temporary
+from edgeproxy.server.node_directory import NodeDirectory
+from edgeproxy.server.node_place import take_place
 from edgeproxy.server.node_writer import RENEW, WriterSettings
+from edgeproxy.store.node_file import largest_of
 from edgeproxy.telemetry.counters import Counters
 
-SHARE = 4
-"""Without a path, one part in so many of `cache.memory.max_size` is the node tier's, if workers share."""
-LEAST = 2 * 1024 * 1024
-"""Bytes below which a share is of no use: then there is no node tier."""
 MOST_RENEWALS = 2
 """How often in a run the file may be set aside before the tier is off for good."""
 MOST_FAILURES = 5
@@ -39,25 +37,21 @@ WRITER = (sys.executable, "-m", "edgeproxy.server.node_writer")
 
 _log = logging.getLogger("edgeproxy.supervisor")
 
-Tell = Callable[[str, Any], None]
-
-
-def memory_share(config: Config, workers: int) -> int:
-    """Bytes of the node's memory budget that its workers share in a tier without a path; 0 for none."""
-    share = config.cache.memory.max_size // SHARE
-    return share if workers > 1 and config.cache.disk is None and share >= LEAST else 0
+Tell = Callable[..., None]
 
 
 class NodeStore:
     """The tier of this node; `tell` tells all workers something. Off where it cannot be had, and says so."""
 
-    def __init__(self, config: Config, workers: int, tell: Tell) -> None:
+    def __init__(self, config: Config, workers: int, tell: Tell, estate: Estate | None = None) -> None:
+        """`estate`: what another process leaves; of that, this takes what fits the configuration."""
         self._tell = tell
-        self._workers = workers
-        self._share = 0
-        self._size = 0
-        self._directory = self._open(config)
-        self.purges = self._directory.table if self._directory is not None else PurgeTable.create()
+        place = take_place(config, workers, estate or Estate())
+        self._directory, self.purges = place.directory, place.table
+        self._size, self._share = place.size, place.share
+        self._heir = place.inherited  # to a tier that another process still writes
+        self._seen: object = None  # the file that is read until then
+        self._handed = False  # to another process
         self.counters = Counters.create()
         self._pairs = [
             socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -80,30 +74,18 @@ class NodeStore:
         where = self._directory.root if self._directory is not None else None
         return f"<NodeStore {where} generation={self._generation} pid={self.pid}>"
 
-    def _open(self, config: Config) -> NodeDirectory | None:
-        disk, share = config.cache.disk, memory_share(config, self._workers)
-        try:
-            if disk is not None:
-                self._size = disk.max_size
-                return open_lasting(disk.path)
-            if share:
-                table = PurgeTable.create()
-                try:
-                    directory = open_temporary(table, share)
-                except Unusable:
-                    table.close()
-                    raise
-                self._size = self._share = share
-                return directory
-        except Unusable as why:
-            _log.error("the node tier is off: %s", why)
-        return None
-
     # --- life
 
     async def start(self) -> None:
-        """Start the writer; returns once the file is there, or the tier is off."""
+        """Start the writer; returns once the file is there, or the tier is off.
+
+        A tier that another process still writes is only read, until `succeed`.
+        """
         if self._directory is None:
+            return
+        if self._heir:
+            self._seen = _file_in(self._directory)
+            self._generation, self._largest = 1, largest_of(self._size)
             return
         self._keeper = asyncio.create_task(self._keep())
         ready = asyncio.ensure_future(self._ready.wait())
@@ -120,18 +102,74 @@ class NodeStore:
     async def close(self) -> None:
         """End the writer once it has written what waits, and leave the directory in order."""
         self._ending = True
+        await self._end_writer()
+        for pair in self._pairs:
+            for sock in pair:
+                sock.close()
+        self.counters.close()
+        if self._directory is None:
+            return
+        if self._ours:
+            self._directory.close(clean=self._clean)
+        else:
+            self._directory.release()
+
+    # --- from one process to the next
+
+    @property
+    def _ours(self) -> bool:
+        """Whether the directory is this process's to keep in order."""
+        return not self._handed and (not self._heir or self._keeper is not None)
+
+    @property
+    def common(self) -> tuple[bool, bool]:
+        """Whether the table of purges, and whether the tier, are those of the process before this one."""
+        return self.purges.shared, self._heir
+
+    def offer(self) -> TierLeft | None:
+        """What a process that takes this node over may have."""
+        self.purges.shared = True
+        directory = self._directory
+        if directory is None:
+            return None
+        root = os.path.realpath(directory.root)
+        return TierLeft(root, directory.lasting, self._size, self._generation > 0, directory.lock)
+
+    async def hand_over(self) -> None:
+        """End the writer, so that the new process has its own; the directory stays as it is."""
+        self._handed = self._ending = True
+        await self._end_writer()
+
+    def handed_over(self) -> None:
+        """Nothing is written here any more."""
+        self._tell("read_only")
+
+    def leave(self) -> None:
+        """Leave the directory as it is: another process has it."""
+        self._handed = True
+
+    def resume(self) -> None:
+        """Write again: the new process came to nothing."""
+        if self._handed:
+            self._handed = self._ending = False
+            self._keeper = asyncio.create_task(self._keep())
+
+    def succeed(self) -> None:
+        """Write, as soon as the old process does not."""
+        if not self._heir or self._directory is None or self._keeper is not None:
+            return
+        if self._seen is None or self._seen != _file_in(self._directory):
+            self._renewals += 1  # workers are to open the file that is there by then
+            self._generation = 0
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def _end_writer(self) -> None:
         if self._control is not None:
             with suppress(OSError):
                 self._control.write(b"end\n")
         if self._keeper is not None:
             await asyncio.wait([self._keeper], timeout=END_TIMEOUT)
         await self._halt()
-        for pair in self._pairs:
-            for sock in pair:
-                sock.close()
-        self.counters.close()
-        if self._directory is not None:
-            self._directory.close(clean=self._clean)
 
     async def _halt(self) -> None:
         if self._keeper is not None and self._keeper is not asyncio.current_task():
@@ -150,7 +188,7 @@ class NodeStore:
         self._share = 0
         self._tell("node_tier", 0)
         await self._halt()
-        if set_aside and self._directory is not None:
+        if set_aside and self._directory is not None and self._ours:
             self._directory.set_aside()
 
     # --- what workers are given
@@ -290,3 +328,11 @@ class NodeStore:
             if asyncio.get_running_loop().time() > deadline:
                 popen.kill()
             await asyncio.sleep(0.01)
+
+
+def _file_in(directory: NodeDirectory) -> object:
+    """What tells the tier's file from another one in its place; None for none."""
+    try:
+        return (directory.tier / "data.mdb").stat().st_ino
+    except OSError:
+        return None

@@ -4,7 +4,9 @@ Must not know HTTP, nor who asks. It ends with the supervisor, and when told to.
 """
 
 import errno
+import fcntl
 import json
+import os
 import selectors
 import signal
 import socket
@@ -27,6 +29,8 @@ ENDED, RENEW, AGAIN = 0, 3, 4
 FRAMES = 64
 """Frames taken from one worker in a round."""
 ROUND_BYTES = 8 * 1024 * 1024
+TURN = 0.01
+"""Seconds between two looks whether another process still writes the file, in a takeover or after a crash."""
 KEEPING = 1.0
 """Seconds between two looks at what is expired and at readers that are gone."""
 FULL_PAUSE = 5.0
@@ -157,6 +161,29 @@ def say(control: socket.socket, **said: object) -> None:
         control.sendall(json.dumps(said).encode() + b"\n")
 
 
+def wait_for_turn(path: str, control: socket.socket) -> bool:
+    """Return once no other process writes the file, and none will while this lives; False: told to end first.
+
+    Raises OSError.
+    """
+    place = os.path.dirname(path)
+    turn = os.open(
+        os.path.join(place, "writer"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+    )
+    told = time.monotonic() + 5.0
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            if selector.select(TURN):
+                return False
+            if time.monotonic() > told:
+                told += 60.0
+                say(control, level="warning", log=f"node tier: another process still writes {place}: waiting")
+
+
 def main(arguments: list[str]) -> int:
     """`CONTROL_FD SUPERVISOR_PID SETTINGS`; the exit code."""
     control, parent, told = arguments
@@ -166,6 +193,8 @@ def main(arguments: list[str]) -> int:
     sock = socket.socket(fileno=int(control))
     settings = msgspec.json.decode(told, type=WriterSettings)
     try:
+        if not wait_for_turn(settings.path, sock):
+            return AGAIN
         NodeWriter(settings, sock).run()
     except TierFault as fault:
         say(sock, unusable=str(fault))

@@ -63,7 +63,7 @@ class ClientConnection(asyncio.Protocol):
         self.peer = b""
         self.phase = Phase.FRESH
         self.active = self.deadline = 0.0
-        self.draining = False
+        self.draining = 0  # 1: once more, having said so; 2: not once more
         self._client: Client | None = None
         self._eof = False
         # exchange
@@ -317,7 +317,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def last_words(self) -> bool:
         """Whether the next response is the last on this connection."""
-        return (self.draining or self._eof) and not self._intake
+        return bool(self.draining or self._eof) and not self._intake
 
     # --- ends
 
@@ -336,7 +336,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _next_exchange(self) -> None:
         exchange, self.exchange = self.exchange, None
-        if exchange is not None and (exchange.close_after or self.last_words):
+        if exchange is not None and (exchange.close_after or (self.last_words and self.draining != 1)):
             self.close()
             return
         self.phase = Phase.IDLE
@@ -348,10 +348,12 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.release(Hold.PIPELINE)
 
-    def drain(self) -> None:
-        """Close now if idle, else after the response under way."""
-        self.draining = True
+    def drain(self, *, patient: bool = False) -> None:
+        """Close now if idle, or when `patient` after its next response; else after the one under way."""
+        self.draining = 1 if patient else 2
         self._answer = _no_answer
+        if patient:
+            return
         if self.phase is Phase.IDLE and not self._intake and not self._listening.waiting(self._transport):
             self.close()
         elif self.phase is Phase.FRESH:

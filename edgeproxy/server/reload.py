@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgeproxy.config.changes import diff, needs_restart
-from edgeproxy.config.load import load
 from edgeproxy.config.mistakes import ConfigError
 from edgeproxy.config.model import Config
+from edgeproxy.config.remote import Unreachable
 from edgeproxy.errors import EdgeProxyError
 from edgeproxy.server.control import ControlError
+from edgeproxy.server.sources import Source
 
 PREPARE_TIMEOUT = 10.0  # seconds; certificates are read, regular expressions compiled
 
@@ -46,11 +47,11 @@ class Workers(Protocol):
 
 
 class Reloader:
-    """Reads the configuration's file again and brings it into force, one reload at a time."""
+    """Reads the configuration again from where it stands and brings it into force, one reload at a time."""
 
     def __init__(
         self,
-        source: str | None,
+        source: Source | None,
         workers: Workers,
         in_force: Callable[[], Config],
         take: Callable[[Config], None],
@@ -87,14 +88,17 @@ class Reloader:
         if self._source is None:
             raise ReloadRefused(["started without a file (--origin): there is nothing to read again"])
         try:
-            read = await asyncio.to_thread(load, self._source)
+            read = await self._source.read()
         except ConfigError as error:
             raise ReloadRefused([str(mistake) for mistake in error.mistakes]) from error
+        except Unreachable as error:
+            raise ReloadRefused([f"{self._source.name} {error}"]) from error
         old = self._in_force()
         new = keep_fixed(old, read)
         await self._prepare(new)
         answers = await self._workers.ask("switch", timeout=PREPARE_TIMEOUT)
         self._take(new)
+        await self._source.accepted()
         for index, answer in answers.items():
             if isinstance(answer, ControlError):  # a worker that dies now starts anew with the new one
                 _log.warning("worker %d did not switch: %s", index, answer)

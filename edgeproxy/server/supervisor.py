@@ -6,6 +6,9 @@ Must not know HTTP towards clients: that is the workers'.
 import asyncio
 import logging
 import signal
+import socket
+from collections.abc import Coroutine
+from typing import Any
 
 import uvloop
 
@@ -15,11 +18,16 @@ from edgeproxy.config.warnings import warnings
 from edgeproxy.errors import EdgeProxyError
 from edgeproxy.server.admin_server import AdminServer
 from edgeproxy.server.crew import DEFAULT_TIMING, Crew, Timing
+from edgeproxy.server.estate import Estate, EstateError
 from edgeproxy.server.listeners import ListenError, ListenerSockets, open_all
 from edgeproxy.server.node import Node, worker_count
 from edgeproxy.server.process import StartFailed
 from edgeproxy.server.reload import Reloader, ReloadRefused
+from edgeproxy.server.sources import FileSource, RemoteSource
+from edgeproxy.server.succession import Succession, left_behind
+from edgeproxy.server.takeover import Predecessor
 from edgeproxy.server.tls import TlsFileError, server_context
+from edgeproxy.server.watch import poll_url, watch_file
 from edgeproxy.telemetry import log
 
 STOPPED, FAILED, MISTAKEN = 0, 1, 2
@@ -30,29 +38,55 @@ HANDSHAKE = 0.15  # seconds for connections under way when the end begins, and f
 _log = logging.getLogger("edgeproxy.supervisor")
 
 
-def run(config: Config, *, source: str | None = None, timing: Timing = DEFAULT_TIMING) -> int:
+def run(
+    config: Config,
+    *,
+    source: str | RemoteSource | None = None,
+    timing: Timing = DEFAULT_TIMING,
+    takeover: bool = False,
+) -> int:
     """Serve until told to stop; the exit code.
 
-    `source` is the file that a reload reads again.
+    `source` is the file or the URL that a reload reads again; with `takeover`, the sockets are those of the
+    node that runs.
     """
     log.set_up(config.log.level, "supervisor")
+    old: Predecessor | None = None
     try:
         for listener in config.server.listen:
             if listener.tls is not None:
                 server_context(listener.tls)
-        sockets = open_all([(each.host, each.port) for each in config.server.listen], worker_count(config))
+        old, estate = left_behind(config, takeover)
+        config = _fitted(config, estate)
+        listeners = [(each.host, each.port) for each in config.server.listen]
+        sockets = open_all(listeners, worker_count(config), estate)
+        admin = estate.claim_admin(config.admin.host, config.admin.port)
+        estate.discard()
     except TlsFileError as error:
         _log.error("%s", error)
         return MISTAKEN
-    except ListenError as error:
+    except (ListenError, EstateError) as error:
         _log.error("%s", error)
+        if old is not None:
+            old.close()
         return FAILED
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Supervisor(config, sockets, source, timing).run())
+            origin = FileSource(source) if isinstance(source, str) else source
+            supervisor = Supervisor(config, sockets, origin, timing, estate, old)
+            return runner.run(supervisor.run(admin))
     finally:
         for each in sockets:
             each.close()
+
+
+def _fitted(config: Config, estate: Estate) -> Config:
+    """As many workers as there are sockets: closing one would reset what waits in it."""
+    count = estate.count
+    if count in (0, worker_count(config)) or (count < worker_count(config) and not estate.node):
+        return config
+    _log.warning("%d workers instead of %d: one for each socket taken over", count, worker_count(config))
+    return config.model_copy(update={"server": config.server.model_copy(update={"workers": count})})
 
 
 class Supervisor:
@@ -62,17 +96,20 @@ class Supervisor:
         self,
         config: Config,
         sockets: list[ListenerSockets],
-        source: str | None,
+        source: FileSource | RemoteSource | None,
         timing: Timing,
+        estate: Estate,
+        old: Predecessor | None,
     ) -> None:
-        self._node = Node(config, sockets)
+        self._node = Node(config, sockets, estate)
         self._sockets = sockets
+        self._source = source
         self._crew = Crew(
             self._node.counters,
             self._node.hello,
             self._node.inherited_fds,
             handlers={
-                "invalidate": self._node.invalidate,
+                "invalidate": self._node.purges.invalidate,
                 "node_tier_damaged": self._node.node_tier_damaged,
             },
             greeted=self._node.greeted,
@@ -87,15 +124,18 @@ class Supervisor:
         self._admin = AdminServer(app, config.admin.host, config.admin.port)
         # lifetime
         self._told_to_stop = asyncio.Event()
+        self._succession = Succession(self._node, self._crew, self._admin, sockets, old, self._told_to_stop)
         self._forced = asyncio.Event()
         self._tasks: set[asyncio.Task[object]] = set()
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._node!r} {self._crew!r}>"
 
-    async def run(self) -> int:
-        """Start everything, wait to be told to stop, drain."""
+    async def run(self, admin: socket.socket | None = None) -> int:
+        """Start everything, wait to be told to stop, drain; `admin` is a socket for the admin API."""
         self._hear_signals()
+        if admin is not None:
+            self._admin.bind(admin)
         for warning in warnings(self._node.config):
             _log.warning("%s", warning)
         try:
@@ -112,8 +152,9 @@ class Supervisor:
             await self._end()
 
     async def _start(self) -> None:
-        await self._admin.start()
-        await self._node.start()
+        if not self._succession.heir:
+            await self._admin.start()
+        await self._node.start(heir=self._succession.heir)
         starting = asyncio.ensure_future(self._crew.start())
         told = asyncio.ensure_future(self._told_to_stop.wait())
         try:
@@ -125,8 +166,12 @@ class Supervisor:
             for task in (starting, told):
                 task.cancel()
             await asyncio.gather(starting, told, return_exceptions=True)
+        await self._succession.relieve()
         self._node.started = True
+        self._node.config_confirmed()
         self._announce()
+        self._follow_source()
+        self._succession.open()
 
     def _announce(self) -> None:
         config = self._node.config
@@ -135,6 +180,18 @@ class Supervisor:
         _log.info("admin API on http://%s", self._admin.address)
         workers = ", ".join(f"{each['worker']} (pid {each['pid']})" for each in self._crew.describe())
         _log.info("node %s serves with workers %s", self._node.name, workers)
+
+    def _follow_source(self) -> None:
+        match self._source:
+            case FileSource() as file:
+                self._own(watch_file(file, self._reloader, lambda: self._node.config.watch))
+            case RemoteSource() as remote:
+                self._own(poll_url(remote, self._reloader, self._node.count_poll))
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # signals
 
@@ -155,9 +212,7 @@ class Supervisor:
         self._told_to_stop.set()
 
     def _reload_signal(self) -> None:
-        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(self._reload())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._own(self._reload())
 
     async def _reload(self) -> None:
         self._crew.tell("reopen")
@@ -197,12 +252,16 @@ class Supervisor:
             await asyncio.sleep(0.01)
         for sockets in self._sockets:
             sockets.close()
-        return await self._crew.drain(timeout)
+        if self._succession.relieved:
+            return await self._crew.drain(timeout, timeout / 2)
+        shared = any(sockets.shared for sockets in self._sockets)
+        return await self._crew.drain(timeout, min(timeout, HANDSHAKE) if shared else 0.0)
 
     async def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._crew.kill()
+        await self._succession.end()
         await self._admin.close()
         await self._node.close()

@@ -83,6 +83,7 @@ class Worker:
                 "health": lambda *args: self.plane.set_health(*args),
                 "steer": lambda *args: self.plane.steer(*args),
                 "node_tier": lambda generation: self.node_tier(generation),
+                "read_only": self.read_only,
                 "snapshot": lambda: self.plane.snapshot(),
             },
         )
@@ -141,7 +142,7 @@ class Worker:
         for origin in hello.origins:
             plane.set_health(origin.upstream, origin.origin, origin.healthy)
             plane.steer(origin.upstream, origin.origin, origin.state)
-        await plane.start(self._of(hello.index))
+        await plane.start([] if hello.closed else self._of(hello.index))
         self._plane = plane
         settle()
         self._pauses = Pauses(counters)
@@ -170,6 +171,11 @@ class Worker:
                 self._node_tier.open()
             else:
                 self._node_tier.shut()
+
+    def read_only(self) -> None:
+        """Have nothing written to the node tier any more: it is another process's."""
+        if self._node_tier is not None:
+            self._node_tier.read_only()
 
     async def invalidate(self, keys: list[bytes], tags: list[bytes], answer: Answered | None) -> Stamp | None:
         """Let the node purge what an unsafe request made void, and wait until that holds."""
@@ -206,9 +212,9 @@ class Worker:
         self.plane.switch(prepared)
         log.set_level(prepared.config.log.level)
 
-    async def drain(self, timeout: float) -> None:
-        """Stop accepting, finish what is in flight, end."""
-        draining = asyncio.ensure_future(self.plane.drain(timeout))
+    async def drain(self, timeout: float, patience: float = 0.0) -> None:
+        """Stop accepting, finish what is in flight, end; idle clients may ask once more within `patience`."""
+        draining = asyncio.ensure_future(self.plane.drain(timeout, patience))
         await asyncio.sleep(0)  # it has stopped accepting now; nor may any queue stay open here
         for sock in self._sockets.values():
             sock.close()

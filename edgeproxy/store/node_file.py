@@ -54,6 +54,11 @@ MAX_READERS = 1024
 _META_KEY = b"meta"
 
 
+def largest_of(size: int) -> int:
+    """The largest value, in bytes, that a file takes whose map has that size."""
+    return int(size * FILL) // MAX_SHARE
+
+
 class NodeFile:
     """The file of a node's tier, open for writing; `size` is its map's in bytes, fixed.
 
@@ -80,7 +85,7 @@ class NodeFile:
             raise
         self._purges = purges
         self._budget = int(size * FILL) // PAGE
-        self.largest = int(size * FILL) // MAX_SHARE
+        self.largest = largest_of(size)
         with self._env.begin() as txn:
             last = txn.cursor(self._entries)
             self._next = number_of(last.key()) + 1 if last.last() else 1

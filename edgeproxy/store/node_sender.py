@@ -77,8 +77,22 @@ class NodeSender:
         except TimeoutError:
             self.dropped += self._records
 
+    def stop(self) -> None:
+        """Send no more: what waits is dropped, as is what comes."""
+        self.dropped += self._records
+        self.gone = True
+        self._parts.clear()
+        self._begins.clear()
+        self._frame = None
+        self._records = self.bytes = 0
+        self._wait_for_room(False)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._empty.set()
+
     def close(self) -> None:
-        """Send no more."""
+        """Send no more, and let go of the socket."""
         self.gone = True
         self._wait_for_room(False)
         if self._timer is not None:

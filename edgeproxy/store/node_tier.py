@@ -122,6 +122,10 @@ class NodeTier:
         """Let go of the file: every look-up is skipped from now on, nothing is written."""
         self._file = None  # not closed: a thread may be reading; it goes with its last user
 
+    def read_only(self) -> None:
+        """Have nothing written any more: another process's writer has the file."""
+        self._sender.stop()
+
     async def close(self, drain: float = 1.0) -> None:
         """Send what waits for at most `drain` seconds, then let go of everything."""
         self.tell_used()
@@ -234,7 +238,7 @@ class NodeTier:
         self._send_removal(Remove(name, None))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + REMOVED_WITHIN
-        while variants and self._variants(name) and loop.time() < deadline:  # noqa: ASYNC110 - another process
+        while variants and not self._sender.gone and self._variants(name) and loop.time() < deadline:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.002)
         self.stats.removals += len(variants)
         return variants

@@ -223,6 +223,18 @@ def _rows() -> tuple[Metric, ...]:
         ),
         Metric("edgeproxy_config_reloads_total", counter, ("result",), "Reloads (applied, refused)."),
         Metric(
+            "edgeproxy_config_polls_total",
+            counter,
+            ("result",),
+            "Polls of the control plane (changed, unchanged, failed).",
+        ),
+        Metric(
+            "edgeproxy_config_last_success_timestamp_seconds",
+            gauge,
+            (),
+            "When the configuration last came into force, in seconds since 1970.",
+        ),
+        Metric(
             "edgeproxy_access_log_dropped_total",
             counter,
             (),

@@ -13,7 +13,7 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -114,12 +114,22 @@ class RunningNode:
     `within` is a command that executes another."""
 
     def __init__(
-        self, folder: Path, origin: Origin, config: str, timing: str = "", within: Sequence[str] = ()
+        self,
+        folder: Path,
+        origin: Origin,
+        config: str,
+        timing: str = "",
+        within: Sequence[str] = (),
+        *,
+        run: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        log: str = "stderr.log",
     ) -> None:
+        """With `run`, as `edgeproxy run` with these arguments, FILE standing for the configuration's."""
         self.file = folder / "edgeproxy.yaml"
         self.origin = origin
         self.write(config)
-        self.log_file = folder / "stderr.log"
+        self.log_file = folder / log
         code = (
             "import sys\n"
             "from edgeproxy.config.load import load\n"
@@ -127,9 +137,15 @@ class RunningNode:
             "from edgeproxy.server.supervisor import run\n"
             f"sys.exit(run(load({str(self.file)!r}), source={str(self.file)!r}, timing=Timing({timing})))\n"
         )
+        command = ["-c", code]
+        if run:
+            command = ["-m", "edgeproxy", "run", *(each.replace("FILE", str(self.file)) for each in run)]
         with self.log_file.open("wb") as output:
             self.process = subprocess.Popen(
-                [*within, sys.executable, "-c", code], stderr=output, stdout=output
+                [*within, sys.executable, *command],
+                stderr=output,
+                stdout=output,
+                env={**os.environ, **(env or {})},
             )
 
     def __enter__(self) -> "RunningNode":

@@ -38,7 +38,10 @@ def test_help_names_every_command() -> None:
         ((), "either --config FILE or --origin URL"),
         (("--config", "a", "--origin", "b"), "either --config FILE or --origin URL"),
         (("--config", "a", "--listen", "127.0.0.1:1"), "in a file it is server.listen"),
-        (("--config", "http://control/edge.yaml"), "--config URL is not supported"),
+        (
+            ("--config", "ftp://me:secret@control/edge.yaml"),
+            "ftp://***@control/edge.yaml is no http",
+        ),
         (("--origin", "http://a", "--workers", "0"), "--workers"),
     ],
 )

@@ -62,7 +62,7 @@ def said(mistakes: list[str]) -> list[str]:
         ("server: {limits: {max_body_size: off}}", "server.limits.max_body_size: \"off\": not a size"),
         ("server: {max_fields: 100}", "server.max_fields: unknown key, it belongs in server.limits"),
         ("server: {tls: {}}", "server.tls: unknown key, it belongs in server.listen[] or upstreams.NAME"),
-        ("zebra: 1", "zebra: unknown key, the keys here are version, server, admin, log, cache, upstreams,"),
+        ("zebra: 1", "zebra: unknown key, the keys here are version, watch, server, admin, log,"),
         ("server: {zebra: 1}", "server.zebra: unknown key, the keys here are listen, workers"),
         ("enabled: true", "enabled: unknown key, it belongs in routes[].cache"),
         ("admin: {token: 12345}", "admin.token: 12345 is a number to YAML, put it in quotes: \"12345\""),

@@ -32,12 +32,14 @@ async def main(folder: Path, control: int) -> None:
         match manner():
             case "refuses":
                 raise EdgeProxyError("it is too cold")
+            case "hangs":
+                await asyncio.Event().wait()
             case "dies":
                 os._exit(3)
             case "crashes":
                 raise ZeroDivisionError
 
-    async def drain(timeout: float) -> None:
+    async def drain(timeout: float, patience: float = 0.0) -> None:
         tell("drain", timeout)
         if manner() == "stubborn":
             await asyncio.Event().wait()

@@ -192,6 +192,19 @@ async def test_a_drain_lets_every_worker_end_by_itself(tmp_path):
         assert not crew.serving
 
 
+async def test_a_start_that_is_broken_off_leaves_those_that_serve_to_the_drain(tmp_path):
+    (tmp_path / "1").write_text("hangs")
+    async with crew_of(2, tmp_path) as crew:
+        starting = asyncio.create_task(crew.start())
+        await eventually(lambda: crew.seats[0].process is not None)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        process = crew.seats[0].process
+        assert process is not None
+        assert await crew.drain(5.0)
+        assert process.exit_code == 0, "it may have had requests in flight"
+
+
 @pytest.mark.parametrize("manner", ["stubborn", "lingers"])
 async def test_a_worker_that_does_not_end_in_time_is_killed(tmp_path, manner, caplog):
     (tmp_path / "1").write_text(manner)

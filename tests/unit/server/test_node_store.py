@@ -10,7 +10,8 @@ import pytest
 
 from edgeproxy.config.model import Config
 from edgeproxy.server import node_store
-from edgeproxy.server.node_store import NodeStore, memory_share
+from edgeproxy.server.node_place import memory_share
+from edgeproxy.server.node_store import NodeStore
 from tests.integration.raw_origins import until
 from tests.unit.config.yaml_texts import loaded
 

@@ -6,6 +6,7 @@ from edgeproxy.config.load import load
 from edgeproxy.config.model import Config
 from edgeproxy.server.control import ControlError
 from edgeproxy.server.reload import Reloader, ReloadRefused, keep_fixed
+from edgeproxy.server.sources import FileSource
 
 TEXT = """
 server: {{listen: "{listen}", workers: {workers}, name: {name}}}
@@ -36,7 +37,7 @@ class Setting:
         self.workers = Workers()
         self.counted: list[str] = []
         self.reloader = Reloader(
-            str(self.file), self.workers, lambda: self.config, self.take, self.counted.append
+            FileSource(str(self.file)), self.workers, lambda: self.config, self.take, self.counted.append
         )
 
     def write(self, **changes) -> None:

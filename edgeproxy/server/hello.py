@@ -49,3 +49,5 @@ class Hello(msgspec.Struct, frozen=True):
     purges: int
     origins: list[Steered] = []
     node_tier: NodeShare | None = None
+    clock: float | None = None
+    """`SteadyClock.anchor` of the node: workers agree, though the machine's clock stepped between their starts."""

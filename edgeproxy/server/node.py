@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeproxy.admin.ports import PurgeOrder
 from edgeproxy.caching.stored import Stamp
+from edgeproxy.clock import SteadyClock
 from edgeproxy.config.model import Config
 from edgeproxy.edge.routing import Router
 from edgeproxy.fleet.fleet_log import FleetPurgeLog
@@ -65,6 +66,7 @@ class Node:
         self._traffic = Traffic(self.counters)
         self._log = self._make_log()
         self._collector = NodeCollector([*self.counters, self._own, self._store.counters], self._pids)
+        self._clock = SteadyClock()
         self._told: dict[int, Config] = {}
         self._origins = Origins(config, self._own, self._tell)
         self._checks = HealthChecks(self._origins.set_health)
@@ -179,6 +181,7 @@ class Node:
             purges=self._purges.fd,
             origins=self._origins.all(),
             node_tier=self._store.hello(index),
+            clock=self._clock.anchor,
         )
 
     def greeted(self, index: int) -> None:

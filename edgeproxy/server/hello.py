@@ -50,4 +50,4 @@ class Hello(msgspec.Struct, frozen=True):
     origins: list[Steered] = []
     node_tier: NodeShare | None = None
     clock: float | None = None
-    """`SteadyClock.anchor` of the node: workers agree, though the machine's clock stepped between their starts."""
+    """`SteadyClock.anchor` of the node: its workers agree, whatever the machine's clock did meanwhile."""

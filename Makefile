@@ -1,6 +1,6 @@
 # Works on a machine with Python 3.11+ and make; everything else goes into $(VENV).
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench soak conformance clean
+.PHONY: help run test lint bench soak chaos conformance clean
 .DELETE_ON_ERROR:
 
 VENV   ?= .venv
@@ -16,6 +16,7 @@ help:
 	@echo 'make lint                                ruff and mypy only'
 	@echo 'make bench                               CPU per request beside nginx, HAProxy and Varnish'
 	@echo 'make soak                                ten million requests; fails where memory leaves its budget'
+	@echo 'make chaos                               breaks everything under load, one by one, then at random'
 	@echo 'make conformance                         the public HTTP cache tests, beside what others reach (needs Node)'
 	@echo 'make clean                               remove the virtual environment and what the tools left'
 	@echo
@@ -37,6 +38,9 @@ bench: $(VENV)/.installed
 
 soak: $(VENV)/.installed
 	$(VENV)/bin/python -m tests.benchmarks.soak $(ARGS)
+
+chaos: $(VENV)/.installed-test
+	@$(VENV)/bin/python -m tests.chaos $(ARGS)
 
 conformance: $(VENV)/.installed
 	@$(VENV)/bin/python -m tests.conformance $(ARGS)

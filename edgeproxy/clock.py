@@ -37,6 +37,17 @@ class SteadyClock:
     def wall(self) -> float:
         return self._anchor + time.monotonic()
 
+    @property
+    def anchor(self) -> float:
+        """Wall seconds at which monotonic time was 0, slewed up to now; for `follow` in another process."""
+        self.tick()
+        return self._anchor
+
+    def follow(self, anchor: float) -> None:
+        """Take over the clock of another process of this machine: all workers of a node agree on ages."""
+        self._anchor = anchor
+        self._ticked = time.monotonic()
+
     monotonic = staticmethod(time.monotonic)  # itself: it is asked ten times a request
 
     def tick(self) -> None:

@@ -50,3 +50,5 @@ class Hello(msgspec.Struct, frozen=True):
     origins: list[Steered] = []
     node_tier: NodeShare | None = None
     closed: bool = False  # accept nothing until told to adopt one's own sockets
+    clock: float | None = None
+    """`SteadyClock.anchor` of the node: its workers agree, whatever the machine's clock did meanwhile."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from edgeproxy.admin.ports import PurgeOrder, UnknownOrigin
+from edgeproxy.clock import SteadyClock
 from edgeproxy.config.model import Config
 from edgeproxy.edge.routing import Router
 from edgeproxy.fleet.rules import PurgeKind
@@ -70,6 +71,7 @@ class Node:
             free=lambda rules: self._desk.free(rules),
         )
         self._collector = NodeCollector([*self.counters, self._own, self._store.counters], self._pids)
+        self._clock = SteadyClock()
         self._told: dict[int, Config] = {}
         self._origins = Origins(config, self._own, self._tell)
         for each in estate.steered:
@@ -161,6 +163,7 @@ class Node:
             origins=self._origins.all(),
             node_tier=self._store.hello(index),
             closed=self.crew.closed,
+            clock=self._clock.anchor,
         )
 
     def greeted(self, index: int) -> None:

@@ -116,6 +116,8 @@ class Worker:
     async def hello(self, message: dict[str, Any]) -> None:
         """Take everything over and begin to serve."""
         self._hello = hello = msgspec.convert(message, Hello)
+        if hello.clock is not None:
+            self._clock.follow(hello.clock)
         config = load_mapping(hello.config)
         log.set_up(config.log.level, f"worker {hello.index}")
         pin(config.server.cpu_affinity, hello.index)

@@ -187,9 +187,10 @@ def _session(location: Location, check: HealthCheck, resolver: Resolver | None) 
     if location.path is not None:
         connector = aiohttp.UnixConnector(location.path, force_close=True)
     else:
-        # Each check connects anew and resolves anew: that is part of what is checked.
+        # Each check connects anew and resolves anew, so that it asks where requests would go.
         own = _OurResolver(resolver) if resolver is not None else aiohttp.ThreadedResolver()
-        connector = aiohttp.TCPConnector(force_close=True, use_dns_cache=False, resolver=own)
+        kept = _KeptAddresses(own, check.timeout / 2)
+        connector = aiohttp.TCPConnector(force_close=True, use_dns_cache=False, resolver=kept)
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=check.timeout),
@@ -197,6 +198,32 @@ def _session(location: Location, check: HealthCheck, resolver: Resolver | None) 
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "edgeproxy-health"},
     )
+
+
+class _KeptAddresses(AbstractResolver):
+    """What a resolver says of an origin, or else what it said last, as requests keep their addresses too.
+
+    A DNS server that is down must not take every origin out of use. `patience` is in seconds.
+    """
+
+    def __init__(self, resolver: AbstractResolver, patience: float) -> None:
+        self._resolver = resolver
+        self._patience = patience
+        self._last: list[ResolveResult] = []
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        try:
+            async with asyncio.timeout(self._patience if self._last else None):
+                self._last = await self._resolver.resolve(host, port, family)
+        except OSError:  # a TimeoutError is one
+            if not self._last:
+                raise
+        return self._last
+
+    async def close(self) -> None:
+        await self._resolver.close()
 
 
 class _OurResolver(AbstractResolver):

@@ -492,3 +492,27 @@ async def test_all_origins_down_is_said_at_once() -> None:
                 await proxy.exchange(get(), Fetched())
             with pytest.raises(NoHealthyOrigin):
                 await proxy.exchange(get(), Fetched())
+
+
+@both_loops
+@pytest.mark.parametrize("outage", ["silent", "broken", "unknown"])
+async def test_a_dead_dns_server_takes_no_origin_out_of_use(outage: str) -> None:
+    reports, heads = Reports(), 0
+
+    async def script(talk: Talk) -> None:
+        nonlocal heads
+        await talk.head()
+        heads += 1
+        await talk.send(HELLO)
+
+    async with dns_server() as server, origin(script) as served:
+        server.table["shop.test", "A"] = ["127.0.0.1"]
+        async with checker(reports, f"http://shop.test:{served.port}", resolver=server.address):
+            await until(lambda: reports.last is True)
+            if outage == "unknown":
+                server.table.clear()
+            else:
+                setattr(server, outage, True)
+            seen = heads
+            await until(lambda: heads > seen + CHECK.unhealthy_after + 1)
+            assert {healthy for _, _, healthy in reports.told} == {True}

@@ -25,6 +25,7 @@ from edgeproxy.edge.ledger import Ledger, Outcome
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import forwarded_scheme
 from edgeproxy.edge.routing import Route, Router
+from edgeproxy.edge.straight import Straight, Told
 from edgeproxy.errors import BadRequest
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.store.memory import Node
@@ -80,6 +81,7 @@ class FastPath:
         "_router",
         "_scheme",
         "_seq",
+        "_straight",
         "_touched",
         "_trusted",
         "_warm",
@@ -89,6 +91,7 @@ class FastPath:
         "missed",
         "now",
         "popular",
+        "told",
     )
 
     def __init__(
@@ -117,7 +120,9 @@ class FastPath:
         self._warmth = 0
         self.early: Callable[[RequestHead], object] | None = None
         self.popular: Callable[[str, bytes, int], object] | None = None
-        self.last: Hot | None = None
+        self._straight = Straight(lookup, purges, counters, ledger)
+        self.last: Hot | Told | None = None
+        self.told: Told | None = None  # what was just answered from the node's tier
         self.missed: tuple[bytes, RequestHead, Route, bytes] | None = None
         # rules
         self._router: Router | None = None
@@ -143,6 +148,7 @@ class FastPath:
         self._limits = limits
         self._match = compile_plain(limits)
         self._generation = generation
+        self._straight.follow(names)
         self._heads.clear()
         self._old.clear()
         self._remembered = 0
@@ -153,12 +159,18 @@ class FastPath:
         if hot is None:
             hot = self._learn(data)
             if hot is None:
-                return None
+                told, self.told = self.told, None
+                if told is None:
+                    return None
+                self.last = told
+                wire, told.wire = told.wire, b""  # the log keeps what it was told
+                return wire
         if self.now >= hot.valid_until or self._seq[0] != hot.purge_seq:
             if not hot.renew(self.now, self._purges):
                 self._heads.pop(data, None)
                 self.missed = None
-                return None
+                # What died may have been replaced, or be in the node's tier still.
+                return self.answer(data) if hot.node is None else None
             if hot.early_chance:
                 self._draw(hot, data)
             self._warm[hot] = None
@@ -180,6 +192,7 @@ class FastPath:
     def fold(self) -> None:
         """Add what hits since the last time mean for the other metrics; to be called now and then."""
         self._fold_hits()
+        self._straight.fold()
         self._cool()
 
     def _fold_hits(self) -> None:
@@ -248,8 +261,8 @@ class FastPath:
             return self._conditional(data) if _IF_NONE_MATCH.search(data) else None
         method, written, host = match
         path, mark, query = written.partition(b"?")
-        target = Target(self._scheme_of(data), host, path, query if mark else None)
-        return self._hot(RequestHead(method, target, 1, NO_FIELDS), data)
+        scheme = forwarded_scheme(data, self._scheme) if self._trusted else self._scheme
+        return self._hot(Target(scheme, host, path, query if mark else None), method, data, None)
 
     def _conditional(self, data: bytes) -> Hot | None:
         """A request plain but for If-None-Match, which a 304 or the whole answers."""
@@ -263,32 +276,49 @@ class FastPath:
             return None
         if (head.fields.get(b"connection") or b"keep-alive").lower() != b"keep-alive":
             return None
-        return self._hot(head, b"")
+        return self._hot(head.target, head.method, b"", head)
 
     def _scheme_of(self, data: bytes) -> bytes:
         return forwarded_scheme(data, self._scheme) if self._trusted else self._scheme
 
-    def _hot(self, head: RequestHead, data: bytes) -> Hot | None:
-        """The serialised answer to a request, made if need be; `data` is its head where not parsed yet."""
+    def _hot(self, target: Target, method: bytes, data: bytes, parsed: RequestHead | None) -> Hot | None:
+        """The serialised answer to a request, made if need be; `data` is its head where not `parsed` yet.
+
+        None, and `told`, where it comes from the node's tier and stays there.
+        """
         router = self._router
-        route = router.match(head.target, head.method) if router is not None else None
+        route = router.match(target, method) if router is not None else None
         if router is None or route is None or route.redirect_to is not None:
             return None
-        policy = route.policy
-        key = cache_key(head.target, policy.key) if head.method == b"GET" else router.key_of(head.target)
-        primary = None
+        policy, plain_get = route.policy, parsed is None and method == b"GET"
+        key = cache_key(target, policy.key) if method == b"GET" else router.key_of(target)
+        primary, brought = None, False
         if policy.enabled:
-            primary = self._memory.get(key) or self._lookup.bring(key, policy)
+            primary = self._memory.get(key)
+            if primary is None:
+                if plain_get:
+                    self.told = self._straight.take(key, route, self.now)
+                    if self.told is not None:
+                        return None
+                primary = self._lookup.bring(key, policy)
+                brought = plain_get
         if primary is None:
-            if data and head.method == b"GET":
-                self.missed = (data, head, route, key)
+            if plain_get:
+                self.missed = (data, RequestHead(method, target, 1, NO_FIELDS), route, key)
             return None
-        if data and not primary.name_sets[0] and len(primary) == 1:
-            hot = self._known(primary.find(b""), head.method)
+        head = parsed
+        if head is None and not primary.name_sets[0] and len(primary) == 1:
+            hot = self._known(primary.find(b""), method)
             if hot is not None:
                 return hot
-        elif data:
-            head = parse_request_head(data, head.target.scheme, self._limits)
+            head = RequestHead(method, target, 1, NO_FIELDS)
+        elif head is None:
+            head = parse_request_head(data, target.scheme, self._limits)
+        return self._judged(head, key, route, brought)
+
+    def _judged(self, head: RequestHead, key: bytes, route: Route, brought: bool) -> Hot | None:
+        """The answer of what memory holds, as `decide` has it; `brought` there by a plain GET just now."""
+        policy = route.policy
         seq = self._seq[0]  # before the verdict on purges: the supervisor moves it meanwhile
         found = self._lookup.peek(key, head, policy)
         if found.node is None or found.stored is None:
@@ -297,11 +327,13 @@ class FastPath:
             return None  # the slow way has its coded copy made
         if policy.esi and is_page(found.stored.status, found.stored.fields):
             return None  # what is stored is not what is answered
-        now = self.now
-        decision = on_request(head, found.stored, policy, now, soft_purged=found.soft_purged)
+        decision = on_request(head, found.stored, policy, self.now, soft_purged=found.soft_purged)
         if not isinstance(decision, UseStored) or decision.reason is not Reason.FRESH:
             return None
-        return self._answer_of(head, found.node, found.stored, route, decision.lifetime.seconds, seq)
+        hot = self._answer_of(head, found.node, found.stored, route, decision.lifetime.seconds, seq)
+        if brought and hot is not None:
+            self._straight.keep(key, route, hot, found.stored)
+        return hot
 
     def _known(self, node: Node | None, method: bytes) -> Hot | None:
         """The answer that is serialised already; whether it still holds is for `Hot.renew` to say."""

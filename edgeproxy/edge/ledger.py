@@ -124,19 +124,25 @@ class Ledger:
         """Count look-ups in a tier by their result."""
         if not count:
             return
+        self._counters.ints[self.tier_slot(tier, result)] += count
+
+    def tier_slot(self, tier: str, result: str) -> int:
+        """The slot of `edgeproxy_tier_requests_total` in the counters' ints."""
         slot = self._tiers.get((tier, result))
         if slot is None:
-            slot = self._tiers[(tier, result)] = self._counters.counter(
-                "edgeproxy_tier_requests_total", tier, result
-            )
-        self._counters.ints[slot] += count
+            slot = self._counters.counter("edgeproxy_tier_requests_total", tier, result)
+            self._tiers[(tier, result)] = slot
+        return slot
 
     def compressed(self, result: str) -> None:
         """Count a compression by its result."""
         self._counters.ints[self._counters.counter("edgeproxy_compressions_total", result)] += 1
 
-    def hits(self, route: str, count: int, size: int, saved: float) -> None:
-        """Count hits of the fast path, whose requests are counted already: they took no time to speak of."""
+    def hits(self, route: str, count: int, size: int, saved: float, *, in_memory: bool = True) -> None:
+        """Count hits of the fast path, whose requests are counted already: they took no time to speak of.
+
+        Those not `in_memory` are counted already in the tier that answered.
+        """
         ints = self._counters.ints
         histogram = self.duration(route, Outcome.HIT)
         ints[histogram.first_bucket] += count
@@ -144,7 +150,7 @@ class Ledger:
             ints[self.bytes_slot(route, "cache")] += size
         if saved:
             self._counters.floats[self.saved_slot(route)] += saved
-        self.tier_results("memory", "hit", count)
+        self.tier_results("memory", "hit" if in_memory else "miss", count)
 
     def finished(self, out: Finished, status: int, note: Note) -> None:
         """Count an exchange that is over, and log it where logging is on.

@@ -12,6 +12,7 @@ from edgeproxy.clock import Clock
 from edgeproxy.edge.fastpath import FastPath
 from edgeproxy.edge.hot import Hot
 from edgeproxy.edge.ledger import Outcome
+from edgeproxy.edge.straight import Told
 from edgeproxy.telemetry.access_log import MAX_QUEUE, AccessLog, Record, client_part, rest_part, time_part
 
 ENTRY_OVERHEAD = 400
@@ -35,8 +36,8 @@ class HitLog:
         self._reserve = reserve
         self._reserved = False
         # two generations, as of heads on the fast path
-        self._known: dict[bytes, tuple[Hot, bytes]] = {}
-        self._old: dict[bytes, tuple[Hot, bytes]] = {}
+        self._known: dict[bytes, tuple[Hot | Told, bytes]] = {}
+        self._old: dict[bytes, tuple[Hot | Told, bytes]] = {}
         self._remembered = 0
         self._time = b""
         self._until = 0.0  # the monotonic second up to which that holds
@@ -71,7 +72,7 @@ class HitLog:
         self._time = time_part(wall)
         self._until = moment + 0.001 - wall % 0.001
 
-    def _learn(self, data: bytes, hot: Hot) -> tuple[Hot, bytes]:
+    def _learn(self, data: bytes, hot: Hot | Told) -> tuple[Hot | Told, bytes]:
         """The end of the line for this head, formatted; remembered for the next time."""
         known = self._old.get(data)
         if known is None or known[0] is not hot:
@@ -89,7 +90,7 @@ class HitLog:
         return self._reserved
 
 
-def end_of(head: bytes, hot: Hot) -> bytes:
+def end_of(head: bytes, hot: Hot | Told) -> bytes:
     """The third part of the line for a hit: that of its `Record`, sooner where nothing has to be escaped."""
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0]

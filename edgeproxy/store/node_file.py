@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lmdb
+from msgspec import structs
 
 from edgeproxy.errors import TierFault
 from edgeproxy.store.node_format import (
@@ -36,7 +37,7 @@ from edgeproxy.store.node_format import (
     seal,
     with_variant,
 )
-from edgeproxy.store.node_records import Put, Record, Remove, Used
+from edgeproxy.store.node_records import Put, Readied, Record, Remove, Used
 
 if TYPE_CHECKING:
     Txn = lmdb.Transaction[bytes]  # its class takes no parameter
@@ -46,7 +47,7 @@ FILL = 0.8
 MAX_SHARE = 8
 """A response is admitted up to this part of that."""
 MAX_BATCH = 4 * 1024 * 1024
-"""Bytes of bodies written in one transaction; one larger than that is alone in its own."""
+"""Bytes written in one transaction; a body larger than that is alone in its own."""
 SWEEP = 2000
 """Entries looked at for expiry in one sweep."""
 MAX_READERS = 1024
@@ -126,8 +127,8 @@ class NodeFile:
         dropped, at = 0, 0
         while at < len(records):
             end, size = at, 0
-            while end < len(records) and (end == at or size + len(records[end][1]) <= MAX_BATCH):
-                size += len(records[end][1])
+            while end < len(records) and (end == at or size + _weight(records[end]) <= MAX_BATCH):
+                size += _weight(records[end])
                 end += 1
             batch = records[at:end]
             try:
@@ -150,6 +151,8 @@ class NodeFile:
                         written += self._put(txn, head, body)
                     elif isinstance(head, Remove):
                         self._remove(txn, head)
+                    elif isinstance(head, Readied):
+                        self._keep_ready(txn, head)
                     else:
                         self._note_used(txn, head)
                 if self._order != order:
@@ -191,6 +194,20 @@ class NodeFile:
         for each in gone:
             self._drop_pieces(txn, each.number, each.size)
         self._keep_variants(txn, remove.name, [each for each in variants if each not in gone])
+
+    def _keep_ready(self, txn: "Txn", readied: Readied) -> None:
+        """Nothing where it is gone meanwhile, was replaced, or has got company."""
+        if not self._readiable(txn, readied):
+            return
+        self._make_room(txn, 2 * len(readied.ready))
+        variants = self._readiable(txn, readied)  # what made room may have stood here
+        if variants:
+            self._keep_variants(txn, readied.name, [structs.replace(variants[0], ready=readied.ready)])
+
+    def _readiable(self, txn: "Txn", readied: Readied) -> list[Variant]:
+        variants = self._variants(txn, readied.name)
+        only = len(variants) == 1 and variants[0].variant == readied.variant
+        return variants if only and variants[0].response_time == readied.response_time else []
 
     def _note_used(self, txn: "Txn", used: Used) -> None:
         for name, variant in used.variants:
@@ -283,3 +300,9 @@ class NodeFile:
     def check_readers(self) -> int:
         """Free the pages that readers held which are gone; how many those were."""
         return self._env.reader_check()
+
+
+def _weight(record: Record) -> int:
+    """About how many bytes it has written: a ready answer at most a page of its own."""
+    head, body = record
+    return PAGE if isinstance(head, Readied) else len(body)

@@ -15,13 +15,14 @@ from typing import TypeVar
 from zlib import crc32
 
 import msgspec
+from msgspec import structs
 
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.errors import TierFault
 from edgeproxy.store.codec import rejoin
 from edgeproxy.store.tier import Names
 
-FORMAT = 1
+FORMAT = 2
 """Moves with every change of this layout or of what stamps mean; a file of another one is set aside."""
 PIECE = 4000
 PAGE = 4096
@@ -30,6 +31,8 @@ MAX_NAME_SETS = 8
 """Distinct tuples of selecting field names under one key; the one stored longest ago goes first."""
 MAX_INDEX = 4000
 """Bytes of one entry of the index; variants stored longest ago go first."""
+WHOLE = 0x2144DF1C
+"""The CRC-32 of whatever ends with its own CRC-32, the lowest byte first."""
 IN_PAGE = 2000
 """Values up to this size share pages; larger ones have one for themselves."""
 
@@ -55,7 +58,10 @@ def name_of(key: bytes) -> bytes:
 
 
 class Variant(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Where one variant lies: `size` in bytes as encoded, `expires` and `response_time` in wall seconds."""
+    """Where one variant lies: `size` in bytes as encoded, `expires` and `response_time` in wall seconds.
+
+    `ready` is what answers from it at once (`node_ready`), for the only one of its key; empty: nothing.
+    """
 
     variant: bytes
     names: Names
@@ -63,6 +69,7 @@ class Variant(msgspec.Struct, array_like=True, frozen=True, gc=False):
     size: int
     expires: float
     response_time: float
+    ready: bytes = b""
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -95,7 +102,10 @@ def encode_plain(value: Entry | Meta | Sequence[Variant]) -> bytes:
 
 def decode_variants(data: bytes) -> list[Variant]:
     """The variants of a key, the one stored last first. Raises TierFault for what is none of ours."""
-    return _decoded(_variants, data)
+    try:
+        return _variants(data)  # as `_decoded`, a call less: each hit needs it
+    except msgspec.MsgspecError as error:
+        raise TierFault(f"the node tier's file holds what is not ours: {error}") from error
 
 
 def decode_entry(data: bytes) -> Entry:
@@ -121,7 +131,7 @@ def with_variant(
     """The variants of a key with a new one, and those that go for it."""
     kept, gone, sets = [new], [], {new.names}
     size = len(_encode(new)) + 3
-    for each in variants:
+    for each in map(without_ready, variants):
         length = len(_encode(each))
         too_many = len(sets | {each.names}) > MAX_NAME_SETS or len(kept) >= most
         if each.variant == new.variant or too_many or size + length > MAX_INDEX:
@@ -133,6 +143,11 @@ def with_variant(
     return kept, gone
 
 
+def without_ready(variant: Variant) -> Variant:
+    """The variant as it is where it is not the only one."""
+    return structs.replace(variant, ready=b"") if variant.ready else variant
+
+
 def pieces(number: int, value: bytes) -> Iterator[tuple[bytes, bytes]]:
     """A value in pieces, each with its key."""
     for place, start in enumerate(range(0, len(value), PIECE)):
@@ -140,22 +155,32 @@ def pieces(number: int, value: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def seal(preamble: bytes, body: bytes) -> bytes:
-    """A value: CRC-32, length of the preamble (4 bytes each), preamble and body.
+    """A value: length of the preamble (4 bytes), preamble, body, CRC-32 of all that (4 bytes).
 
     A disk errs by chance: a quarter of the digest's price, and the preamble names what it belongs to.
     """
     length = _WORD.pack(len(preamble))
     crc = crc32(body, crc32(preamble, crc32(length)))
-    return b"".join((_WORD.pack(crc), length, preamble, body))
+    return b"".join((length, preamble, body, _WORD.pack(crc)))
 
 
 def unseal(value: bytes, key: bytes, variant: bytes) -> StoredResponse:
     """The stored response in a value. Raises TierFault where it is damaged, or of another key or variant."""
-    view = memoryview(value)
-    if len(value) < 2 * _WORD.size or crc32(view[_WORD.size :]) != _WORD.unpack_from(value)[0]:
+    if len(value) < 2 * _WORD.size or crc32(value) != WHOLE:
         raise TierFault("the checksum does not match: cut short or altered")
-    body_at = 2 * _WORD.size + _WORD.unpack_from(value, _WORD.size)[0]
-    return rejoin(view[2 * _WORD.size : body_at], value[body_at:], key, variant)
+    body_at = _WORD.size + _WORD.unpack_from(value)[0]
+    return rejoin(memoryview(value)[_WORD.size : body_at], value[body_at : -_WORD.size], key, variant)
+
+
+def body_of(value: bytes, key: bytes) -> bytes:
+    """The body in a value. Raises TierFault where that is damaged, or of another key."""
+    if crc32(value) != WHOLE:
+        raise TierFault("the checksum does not match: cut short or altered")
+    # The preamble is an array that begins with the key: a byte, and the key's length in two to five.
+    length = len(key)
+    if not value.startswith(key, 7 if length < 256 else 8 if length < 65536 else 10):
+        raise TierFault(f"asked for {key!r}, got another")
+    return value[4 + int.from_bytes(value[:4], "little") : -4]
 
 
 def piece_count(size: int) -> int:

@@ -48,7 +48,16 @@ class Used(msgspec.Struct, array_like=True, frozen=True, tag=2):
     variants: list[tuple[bytes, bytes]]
 
 
-Head = Put | Remove | Used
+class Readied(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """What answers at once from a variant that came then (wall seconds) and is the only one of its key."""
+
+    name: bytes
+    variant: bytes
+    response_time: float
+    ready: bytes
+
+
+Head = Put | Remove | Used | Readied
 Record = tuple[Head, bytes]
 """A head, and the body that follows it."""
 

@@ -61,7 +61,7 @@ def duration(
     for case in cases:
         here = sum(takes_part(each, case) for each in contenders)
         paced = seconds + 4 if case.paced else 0.0  # its capacity is measured first
-        spent = seconds + AROUND + case.stored * FILL + case.idle * FILL + paced
+        spent = seconds + AROUND + case.stored * case.passes * FILL + case.idle * FILL + paced
         total += here * rounds * spent
     return total, 2 * total + 60
 

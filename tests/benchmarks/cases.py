@@ -39,6 +39,7 @@ class Case:
 
     `path` is asked for; `lua` is the script for wrk, "" for identical bare heads, with `fields`.
     `stored` is the number of URLs, /hit/1024/0 and on, asked for once before, of `host`; 0: `path` alone.
+    They are asked for `passes` times: what a first hit prepares is not what is measured.
     `at_origin` is the share of requests that must reach the origin for the case to count.
     `idle` connections are open beside the `connections` that ask. A `paced` case has a fixed rate:
     half of each server's own capacity.
@@ -54,6 +55,7 @@ class Case:
     status: int = 200
     fields: tuple[tuple[str, str], ...] = ()
     stored: int = 0
+    passes: int = 1
     host: str | None = None
     connections: int = 64
     idle: int = 0
@@ -153,6 +155,7 @@ CASES = (
         "/hit/1024/0",
         lua=_IN_TURN,
         stored=SCANNED,
+        passes=2,
         setup=Setup.DISK,
     ),
     Case(

@@ -142,9 +142,9 @@ class Bench:
         return requests / max(cpu_seconds(*runs.pids) - spent, 0.01)
 
     def _check_answers(self, case: Case, contender: Contender, site: Site) -> None:
-        """Compare with the origin's answers; every URL is asked for once, and so stored."""
+        """Compare with the origin's answers; before the first round every URL is asked for, and so stored."""
         done = (case.name, contender.name)
-        paths = case.paths[:CHECKED] if done in self._filled else case.paths
+        paths = case.paths[:CHECKED] if done in self._filled else case.paths * case.passes
         with Client(site.port, site.certificate is not None) as client, Client(self._origin) as origin:
             for path in paths:
                 told = origin.get(path)

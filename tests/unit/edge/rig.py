@@ -31,6 +31,7 @@ from edgeproxy.edge.routing import Router
 from edgeproxy.errors import EdgeProxyError
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.server.exchange import Exchange
+from edgeproxy.store.layers import Layers
 from edgeproxy.store.memory import MemoryTier, Node
 from edgeproxy.telemetry.counters import Counters
 from edgeproxy.wire.content_coding import encoded
@@ -121,7 +122,7 @@ class Rig:
         self.purges = PurgeTable.create()
         self.memory = MemoryTier(budget, on_evict)
         self.ledger = Ledger(self.counters, None, self.clock)
-        self.lookup = Lookup(self.memory, None, self.purges, self.ledger)
+        self.lookup = Lookup(self.memory, self.behind(), self.purges, self.ledger, self.clock)
         self.scheme = scheme
         self.generation = 0
         self.fast = FastPath(
@@ -143,6 +144,10 @@ class Rig:
         self.fast._seq = self.fast._ints = memoryview(b"")
         self.counters.close()
         self.purges.close()
+
+    def behind(self) -> Layers | None:
+        """The tiers behind memory."""
+        return None
 
     def __enter__(self) -> "Rig":
         return self

@@ -9,7 +9,7 @@ import pytest
 from edgeproxy.errors import TierFault
 from edgeproxy.store.node_file import NodeFile
 from edgeproxy.store.node_format import decode_variants, name_of
-from edgeproxy.store.node_records import Remove, Used
+from edgeproxy.store.node_records import Readied, Remove, Used
 from tests.unit.store.node_things import PURGES, SIZE, record, stored
 
 
@@ -53,6 +53,35 @@ def test_variants_stand_beside_each_other_and_go_alone_or_all(file: NodeFile) ->
     file.apply([(Remove(name_of(one.key), None), b""), (Remove(b"nothing", None), b"")])
     assert held(file, one.key) == []
     assert file.responses == 0
+
+
+def test_what_answers_at_once_stands_beside_the_one_it_was_made_for(file: NodeFile) -> None:
+    one, name = stored(response_time=5.0), name_of(stored().key)
+    file.apply(
+        [record(one), (Readied(name, b"", 4.0, b"late"), b""), (Readied(b"n", b"", 5.0, b"gone"), b"")]
+    )
+    assert readied(file, one.key) == [b""]
+    file.apply([(Readied(name, b"", 5.0, b"ready"), b"")])
+    assert readied(file, one.key) == [b"ready"]
+    file.apply([record(stored(variant=b"v", response_time=6.0)), (Readied(name, b"", 5.0, b"no"), b"")])
+    assert readied(file, one.key) == [b"", b""]
+
+
+def test_what_answers_at_once_is_counted_and_makes_room(file: NodeFile) -> None:
+    count = 2000
+    file.apply([record(stored(key(at), 1000)) for at in range(count)])
+    for first in range(0, count, 50):
+        mine = range(first, first + 50)
+        file.apply([(Readied(name_of(key(at)), b"", 1.0, bytes(2000)), b"") for at in mine])
+    assert file.bytes <= SIZE * 0.8 + 4 * 4096
+    assert 0 < file.responses < count
+    assert readied(file, key(count - 1)) == [bytes(2000)]
+
+
+def readied(file: NodeFile, key: bytes) -> list[bytes]:
+    with file._env.begin() as txn:
+        found = txn.get(name_of(key), db=file._index)
+    return [] if found is None else [each.ready for each in decode_variants(found)]
 
 
 def test_bytes_stay_within_the_budget_and_what_is_used_stays(file: NodeFile) -> None:

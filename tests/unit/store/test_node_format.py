@@ -12,6 +12,7 @@ from edgeproxy.store.node_format import (
     PIECE,
     Entry,
     Variant,
+    body_of,
     decode_entry,
     decode_meta,
     decode_variants,
@@ -62,13 +63,30 @@ def test_what_was_altered_cut_or_is_another_s_does_not_open() -> None:
     for at in (0, 5, 9, len(value) - 1):
         with pytest.raises(TierFault):
             unseal(value[:at] + bytes((value[at] ^ 1,)) + value[at + 1 :], one.key, one.variant)
-    for short in (b"", value[:7], value[:-1]):
+        with pytest.raises(TierFault):
+            body_of(value[:at] + bytes((value[at] ^ 1,)) + value[at + 1 :], one.key)
+    for short in (b"", bytes(4), value[:7], value[:-1]):
         with pytest.raises(TierFault):
             unseal(short, one.key, one.variant)
+        with pytest.raises(TierFault):
+            body_of(short, one.key)
     with pytest.raises(TierFault, match="asked for"):
         unseal(value, b"http://other/", one.variant)
+    with pytest.raises(TierFault, match="asked for"):
+        body_of(value, b"http://other/")
     with pytest.raises(TierFault):
         unseal(value, one.key, b"other")
+
+
+@pytest.mark.parametrize("length", [1, 31, 32, 255, 256, 65_535, 65_536])
+def test_the_body_alone_is_found_behind_a_key_of_any_length(length: int) -> None:
+    one = stored(b"k" * length, size=10)
+    assert body_of(seal(preamble_of(one), one.body[0]), one.key) == one.body[0]
+
+
+def test_only_what_is_alone_is_ready() -> None:
+    ready, new = Variant(b"a", (), 1, 10, 1.0, 1.0, b"ready"), Variant(b"b", (b"x",), 2, 10, 1.0, 2.0)
+    assert [each.ready for each in with_variant([ready], new)[0]] == [b"", b""]
 
 
 def test_what_is_none_of_ours_is_a_fault() -> None:

@@ -116,6 +116,19 @@ async def test_what_is_alone_plain_and_small_is_taken_at_once(rig: Rig) -> None:
     assert rig.tier.take(b"a") is None
     rig.tier.shut()
     assert rig.tier.take(b"a") is None
+    assert rig.tier.ready(b"a", NOW) is None
+
+
+async def test_what_was_just_looked_for_in_vain_is_not_looked_for_again(rig: Rig) -> None:
+    key = bytes(bytearray(b"none"))
+    for look in (rig.tier.take, lambda key: rig.tier.ready(key, NOW)):
+        assert look(key) is None
+        file, rig.tier._file = rig.tier._file, "not asked"  # type: ignore[assignment]
+        assert not rig.tier.holds(key)
+        rig.tier._file, file = file, None
+    rig.tier.put(stored(key, stamp=Stamp(run=RUN, local=1)), 60.0)
+    await rig.write()
+    assert rig.tier.holds(key)  # once only
 
 
 async def test_of_variants_that_suit_it_is_the_one_received_last(rig: Rig) -> None:

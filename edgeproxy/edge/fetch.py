@@ -21,6 +21,7 @@ from edgeproxy.edge.fill import CollapseKey, Fill, FillFor, Moment
 from edgeproxy.edge.keeper import Keeper
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.ports import Downstream
+from edgeproxy.edge.resume import Asked, Resumptions
 from edgeproxy.edge.routing import Route
 from edgeproxy.edge.shield import Shield
 from edgeproxy.edge.unstored import UnstoredAnswers
@@ -65,6 +66,7 @@ class Fetcher:
         self.keeper = Keeper(lookup, compression, purges, clock, loop, self.collapse.vain, self.unstored)
         self.fills: set[Fill] = set()
         self.shield = Shield(clock, loop)
+        self.resumptions = Resumptions()
         self.compression = compression
         self.lookup = lookup
         self._memory = lookup.memory
@@ -148,6 +150,8 @@ class Fetcher:
         try:
             if begun is None:
                 upstream = await self.shield.admit(fill, upstream)
+            fill.asked = Asked(upstream, request, upstream.settings.retries.attempts)
+            if begun is None:
                 exchange = await upstream.exchange(request, fill)
             else:
                 exchange = await upstream.go_on(begun, request, fill)
@@ -184,6 +188,7 @@ class Fetcher:
 
     async def close(self) -> None:
         """Let what is being removed from the shared tier be removed: its timeout bounds that."""
+        await self.resumptions.close()
         await self.compression.close()
         await self.keeper.close()
 
@@ -284,6 +289,10 @@ class Fetcher:
         if isinstance(decision, Complete) and fill.size != body_length(head):
             return  # the part was not the one that its head announced
         self.keeper.keep(fill.job, head, decision, body, stamp, fill.response_time, fill.origin_seconds)
+
+    def broken(self, fill: Fill, error: UpstreamError) -> bool:
+        """Whether the rest of a body that broke off is being asked for elsewhere."""
+        return isinstance(fill.asked, Asked) and self.resumptions.resume(fill, fill.asked, error)
 
     def ended(self, fill: Fill) -> None:
         """Nothing more will come of this fill."""

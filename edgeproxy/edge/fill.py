@@ -43,6 +43,7 @@ class FillOwner(Protocol):
     def release(self, size: int) -> None: ...
     def outgrown(self, fill: "Fill") -> None: ...
     def completed(self, fill: "Fill", body: tuple[bytes, ...]) -> None: ...
+    def broken(self, fill: "Fill", error: UpstreamError) -> bool: ...
     def ended(self, fill: "Fill") -> None: ...
 
 
@@ -95,6 +96,7 @@ class Fill:
         "_paused",
         "_reserved",
         "answered",
+        "asked",
         "collapse_key",
         "complete",
         "decision",
@@ -128,6 +130,7 @@ class Fill:
         self.response_time = 0.0  # wall seconds
         self.decision: OnResponse | None = None
         self.error: EdgeProxyError | None = None
+        self.asked: object = None  # the owner's, to go on elsewhere
         self.complete = False
         self.ended = False
         self.trailers: Fields | None = None
@@ -226,8 +229,9 @@ class Fill:
         self._close()
 
     def on_error(self, error: UpstreamError) -> None:
-        """The body broke: nothing is stored, and every reader is cut."""
-        self.failed(error)
+        """The body broke: unless it goes on elsewhere, nothing is stored, and every reader is cut."""
+        if not self._owner.broken(self, error):
+            self.failed(error)
 
     def failed(self, error: EdgeProxyError) -> None:
         """The fetch came to nothing, before or after its head."""

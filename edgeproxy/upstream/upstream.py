@@ -144,6 +144,13 @@ class Upstream:
             return await self._persist(request, sink, tries)
         return await self.go_on(self.begin(connection, request, sink, now), request, sink)
 
+    async def rest(self, request: OriginRequest, sink: ResponseSink, broken: Origin) -> OriginExchange | None:
+        """As `exchange`, at another origin than the one that broke off; None where no retry is left."""
+        tries = Tries(self.settings.retries.attempts)
+        if self._closed or not self._course.once_more(broken, tries):
+            return None
+        return await self._persist(request, sink, tries)
+
     def idle(self, hash_key: bytes) -> Connection | None:
         """An idle connection to the origin whose turn it is; None: `exchange` has to see to one.
 

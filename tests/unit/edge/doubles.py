@@ -12,6 +12,7 @@ from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Reason
 from edgeproxy.edge.fill import Fill, FillFor
 from edgeproxy.edge.ports import nothing
+from edgeproxy.errors import UpstreamError
 from edgeproxy.wire.fields import Fields, RawField
 from edgeproxy.wire.heads import ResponseHead
 
@@ -117,6 +118,9 @@ class Owner:
     def completed(self, fill: Fill, body: tuple[bytes, ...]) -> None:
         fill.release_reserved()
         self.stored.append(body)
+
+    def broken(self, fill: Fill, error: UpstreamError) -> bool:
+        return False
 
     def ended(self, fill: Fill) -> None:
         self.over.append(fill)

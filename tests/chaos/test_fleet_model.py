@@ -51,6 +51,7 @@ class Purged:
     soft: bool
     asked: int
     time: float
+    told: bool = False  # the log had it: what only a cut-off node knows binds no other
 
 
 class FleetModel(RuleBasedStateMachine):
@@ -122,7 +123,7 @@ class FleetModel(RuleBasedStateMachine):
     async def _ask(self, at: int, url: str, hold: bool = False) -> None:
         """One client; what it may not be given is known before it asks."""
         known, since = list(self.applied[at]), self.clock.now - MAX_PURGE_LAG
-        known += [purge for purge in self.purges if purge.time < since]
+        known += [purge for purge in self.purges if purge.told and purge.time < since]
         known += [self.alone[at]] if at in self.alone else []
         answer = await self.nodes[at].get(url, hold=hold)
         assert answer.status == 200, answer
@@ -214,6 +215,7 @@ class FleetModel(RuleBasedStateMachine):
         purged = Purged(named, soft, asked, self.clock.now)
         self.purges.append(purged)
         done = await self.nodes[at].purge(rules, since)
+        purged.told = done.receipts[self.nodes[at].name].position is not None
         for index, node in enumerate(self.nodes):
             word = done.nodes.get(node.name, "")
             event(f"purge: {'here' if index == at else 'there'} {word or 'unknown'}")

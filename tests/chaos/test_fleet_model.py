@@ -339,7 +339,7 @@ def test_what_was_purged_is_never_served_again(
         run_state_machine_as_test(
             FleetModel,
             settings=settings(
-                max_examples=often if often > 100 else 12,
+                max_examples=often if often > 100 else 8,
                 stateful_step_count=30,
                 suppress_health_check=list(HealthCheck),
             ),

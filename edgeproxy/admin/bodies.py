@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from edgeproxy.admin.problems import Problem
+from edgeproxy.admin.wording import with_advice
 
 MAX_BODY = 1024 * 1024  # bytes
 BODY_TIMEOUT = 10.0  # seconds
@@ -33,4 +34,4 @@ async def read_json(request: web.Request, kind: type[Value]) -> Value:
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        raise Problem(422, str(error)) from error
+        raise Problem(422, with_advice(str(error), kind)) from error

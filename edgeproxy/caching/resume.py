@@ -3,10 +3,15 @@
 Must not know connections, nor who has had the beginning already. RFC 9110 §13.1.5, §14.4.
 """
 
+from dataclasses import dataclass
+
 from edgeproxy.caching.content_range import announced_part
 from edgeproxy.caching.parts import same_representation, strong_validator
 from edgeproxy.wire.fields import RawField
 from edgeproxy.wire.heads import ResponseHead
+
+_SAME = (b"content-encoding", b"content-type")
+"""Fields that a part shares with its whole; a multipart one does not."""
 
 
 def asking_for_the_rest(head: ResponseHead, at: int) -> tuple[RawField, ...]:
@@ -25,27 +30,41 @@ def asking_for_the_rest(head: ResponseHead, at: int) -> tuple[RawField, ...]:
     return (b"Range", b"bytes=%d-%d" % (part.start + at, part.stop - 1)), (b"If-Range", validator)
 
 
-def goes_on_after(head: ResponseHead, at: int, answer: ResponseHead) -> int | None:
-    """How many bytes of the answer's body to leave out, so that the rest follows the first `at` bytes.
+@dataclass(frozen=True, slots=True)
+class GoesOn:
+    """How an answer goes on: after its first `skip` bytes; it must have `size`, where that is known."""
 
-    None where the answer is none to `asking_for_the_rest`: another representation, or not to its end.
+    skip: int
+    size: int | None
+
+
+def goes_on_after(head: ResponseHead, at: int, answer: ResponseHead) -> GoesOn | None:
+    """How the answer follows the first `at` bytes of a response with that head.
+
+    None where it is no answer to `asking_for_the_rest`: another representation, or not to its end.
     """
-    if not same_representation(head.fields, answer.fields):
+    if not same_representation(head.fields, answer.fields) or len(answer.fields.get_all(b"etag")) > 1:
         return None
-    if head.fields.get(b"content-encoding") != answer.fields.get(b"content-encoding"):
+    if any(head.fields.get(name) != answer.fields.get(name) for name in _SAME):
         return None
-    length = head.fields.get(b"content-length")
-    first, stop, size = 0, None, None if length is None else int(length)
+    size, length = _length(head), _length(answer)
+    first, stop = 0, size
     if head.status == 206:
         part = announced_part(head.fields)
         if part is None:
             return None
         first, stop, size = part.start, part.stop, part.size
     if answer.status == 200:
-        whole = answer.fields.get(b"content-length")
-        same = (None if whole is None else int(whole)) == size
-        return first + at if same and stop in (None, size) else None
+        same = length == size or (size is None and length is not None)
+        return GoesOn(first + at, length) if same and stop == size else None
     rest = announced_part(answer.fields) if answer.status == 206 else None
     if rest is None or rest.start != first + at or size not in (None, rest.size):
         return None
-    return 0 if rest.stop == (rest.size if stop is None else stop) else None
+    if rest.stop != (rest.size if stop is None else stop) or length not in (None, rest.stop - rest.start):
+        return None
+    return GoesOn(0, rest.stop - rest.start)
+
+
+def _length(head: ResponseHead) -> int | None:
+    length = head.fields.get(b"content-length")
+    return None if length is None else int(length)

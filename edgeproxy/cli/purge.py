@@ -14,6 +14,8 @@ from rich.table import Table
 from edgeproxy.cli.admin_client import Admin, admin_options
 
 PENDING = 3
+WATCHED = 4
+"""Seconds for which a node sees what is asked for before it begins to make URLs stale, popular ones last."""
 
 
 @click.command(
@@ -67,7 +69,8 @@ def purge(
         _show_forecasts(answers)
     else:
         _show(answers, soft)
-    if any(state != "applied" for each in answers for state in each.get("nodes", {}).values()):
+    at_once = [each for each in answers if "drip" not in each]  # the others are not meant to be applied yet
+    if any(state != "applied" for each in at_once for state in each.get("nodes", {}).values()):
         sys.exit(PENDING)
 
 
@@ -98,7 +101,7 @@ def _show_forecasts(answers: list[dict[str, Any]]) -> None:
         refill = answer.get("refill", {})
         about = "" if answer.get("exact") else "about "
         console.print(
-            f"would purge {about}{answer.get('responses')} stored responses, "
+            f"would purge {about}{_responses(answer.get('responses'))}, "
             f"{about}{answer.get('bytes')} bytes, in memory of {answer.get('node')}",
             soft_wrap=True,
         )
@@ -115,10 +118,11 @@ def _show(answers: list[dict[str, Any]], soft: bool) -> None:
     for answer in answers:
         removed = answer.get("removed")
         verb = "made stale" if soft else "purged"
-        count = "" if removed is None else f": {removed} stored response{'' if removed == 1 else 's'}"
+        count = "" if removed is None else f": {_responses(removed)}"
         drip = answer.get("drip")
         if drip is not None:
-            verb = f"{drip['urls']} URLs are made stale at {drip['rate']}, within {drip['seconds']:.0f} s"
+            urls = f"{drip['urls']} URL is" if drip["urls"] == 1 else f"{drip['urls']} URLs are"
+            verb = f"{urls} made stale at {drip['rate']}, within {drip['seconds'] + WATCHED:.0f} s"
         console.print(f"{verb}{count} (purge {answer.get('id')})", soft_wrap=True)
         nodes = answer.get("nodes", {})
         if len(nodes) > 1 or any(state != "applied" for state in nodes.values()):
@@ -126,3 +130,7 @@ def _show(answers: list[dict[str, Any]], soft: bool) -> None:
             for node, state in sorted(nodes.items()):
                 table.add_row(node, state if state == "applied" else f"[yellow]{state}[/yellow]")
             console.print(table)
+
+
+def _responses(count: int | None) -> str:
+    return f"{count} stored response{'' if count == 1 else 's'}"

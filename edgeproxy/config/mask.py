@@ -25,6 +25,8 @@ def _mask(annotation: Any, data: Any) -> Any:
     kind = kind_of(annotation)
     if data is None or kind.shape == "leaf":
         return data
+    if isinstance(data, str):  # a word that stands for a list
+        return data
     if kind.shape == "list":
         return [_mask(kind.item, item) for item in data]
     if kind.shape == "map":

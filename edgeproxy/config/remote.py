@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from cachecontrol import CacheControl
 from cachecontrol.cache import DictCache
-from requests.exceptions import ConnectionError, RequestException, SSLError, Timeout, TooManyRedirects
+from requests.exceptions import ConnectionError, SSLError, Timeout, TooManyRedirects
 
 from edgeproxy.caching.directives import parse as parse_directives
 from edgeproxy.config.text import MAX_BYTES
@@ -77,11 +77,11 @@ class ControlPlane:
                     raise
         except Unreachable:
             raise
-        except (RequestException, OSError, ValueError) as error:
+        except Exception as error:  # a bad Date is an AssertionError in CacheControl
             raise Unreachable(_why(error)) from None  # its own text may hold the URL
 
     def _read(self, response: requests.Response, deadline: float) -> Fetched:
-        if self._secure and not response.url.startswith("https:"):
+        if self._secure and not all(each.url.startswith("https:") for each in (*response.history, response)):
             raise Unreachable("redirects from https to http")
         if response.status_code != 200:
             raise Unreachable(f"answers {response.status_code}")

@@ -289,8 +289,9 @@ class Fetcher:
         head, decision = fill.head, fill.decision
         if head is None or not isinstance(decision, Store):
             return
-        if isinstance(decision, Complete) and fill.size != body_length(head):
-            return  # the part was not the one that its head announced
+        length = body_length(head)
+        if fill.size != length and (length is not None or isinstance(decision, Complete)):
+            return  # its parts were not those that their heads announced
         self.keeper.keep(fill.job, head, decision, body, stamp, fill.response_time, fill.origin_seconds)
 
     def broken(self, fill: Fill, error: UpstreamError) -> bool:

@@ -193,6 +193,12 @@ class Fill:
         """What comes goes on to the body's end: what was stored of that is not wanted."""
         self._after = ()
 
+    def only_passes(self) -> None:
+        """It is not to be stored after all."""
+        if self.storing:
+            self.storing = False
+            self.release_reserved()
+
     def on_data(self, data: bytes) -> None:
         """Keep a piece of the body, or hand it straight on where nobody else will need it."""
         if self.ended:

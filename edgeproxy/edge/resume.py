@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from edgeproxy.caching.decide import Relay, Store
 from edgeproxy.caching.resume import asking_for_the_rest, goes_on_after
+from edgeproxy.caching.storability import storable
 from edgeproxy.edge.fill import Fill
 from edgeproxy.edge.outgoing import CONDITIONALS
 from edgeproxy.errors import EdgeProxyError, IncompleteResponse, UpstreamError
@@ -90,12 +91,13 @@ class Resumptions:
 class Rest:
     """Takes an answer that is to go on where a fill's body broke off (`upstream.ports.ResponseSink`)."""
 
-    __slots__ = ("_error", "_fill", "_skip")
+    __slots__ = ("_error", "_fill", "_left", "_skip")
 
     def __init__(self, fill: Fill, error: UpstreamError) -> None:
         self._fill = fill
         self._error = error
         self._skip = 0
+        self._left: int | None = None  # bytes that are still to come, where that is known
 
     def __repr__(self) -> str:
         return f"<Rest of {self._fill!r}>"
@@ -107,16 +109,24 @@ class Rest:
         """Go on with it, or give up: what readers have cannot be taken back."""
         fill = self._fill
         assert fill.head is not None
-        skip = goes_on_after(fill.head, fill.size, head)
-        if skip is None:
+        on = goes_on_after(fill.head, fill.size, head)
+        if on is None:
             fill.failed(self._error)
             return
-        self._skip = skip
+        job = fill.job
+        if storable(job.request, replace(head, status=fill.head.status), job.route.policy) is not None:
+            fill.only_passes()  # what this origin says of its part holds for the whole (RFC 9111 §5.2.2.5)
+        self._skip, self._left = on.skip, on.size
         fill.origin = origin
         fill.comes_to_its_end()
 
     def on_data(self, data: bytes) -> None:
-        """Leave out what has come already."""
+        """Leave out what has come already; more than was announced belongs to nothing."""
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                self._fill.failed(self._error)
+                return
         if self._skip >= len(data):
             self._skip -= len(data)
             return
@@ -126,7 +136,7 @@ class Rest:
 
     def on_end(self, trailers: Fields | None) -> None:
         """The body is whole, unless it ended before where it broke off."""
-        if self._skip:
+        if self._skip or self._left:
             self._fill.failed(self._error)
         else:
             self._fill.on_end(trailers)

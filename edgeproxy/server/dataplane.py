@@ -385,8 +385,7 @@ class DataPlane:
                 "responses": self._memory.responses,
                 "evictions": self._memory.evictions,
             },
-            "node_tier": None if self._tiers.node is None else repr(self._tiers.node),
-            "redis": None if self._tiers.redis is None else repr(self._tiers.redis),
+            **self._tiers.snapshot(),
             "upstreams": self._upstreams.snapshot(),
         }
 

@@ -65,7 +65,8 @@ class Origins:
         """Take over the operator's word (drain, up, down), and tell the workers. Raises UnknownOrigin."""
         known = self._known.get((upstream, origin))
         if known is None:
-            raise UnknownOrigin(f"upstream {upstream!r} has no origin {origin!r}")
+            there = ", ".join(f"{name}/{key}" for name, key in self._known) or "none"
+            raise UnknownOrigin(f"upstream {upstream!r} has no origin {origin!r}; there are: {there}")
         steered = Steered(upstream, origin, known.healthy, state)
         self._known[upstream, origin] = steered
         self._tell("steer", upstream, origin, state)
@@ -76,11 +77,12 @@ class Origins:
         out: dict[str, Any] = {}
         for known in self._known.values():
             seen = list(_of(snapshots, known.upstream, known.origin))
+            ejected_by = sum(each.get("state") == "ejected" for each in seen)
             origin = {
                 "origin": known.origin,
                 "state": known.state,
-                "healthy": known.healthy,
-                "ejected_by": sum(each.get("state") == "ejected" for each in seen),
+                "healthy": known.healthy and not (seen and ejected_by == len(seen)),
+                "ejected_by": ejected_by,
                 "in_panic": sum(bool(each.get("panic")) for each in seen),
                 "half_open_by": sum(_half_open(each) for each in seen),
                 "retry_in": _soonest(seen),

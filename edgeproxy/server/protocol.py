@@ -325,6 +325,8 @@ class ClientConnection(asyncio.Protocol):
         """The response is out: go on with the next request, linger for the body, or close."""
         body = exchange.body
         if body is None or body.complete:
+            if body is not None:
+                body.discard()  # what nobody took must not hold up what is read next
             self._next_exchange()
         elif exchange.close_after or body.error is not None:
             self.farewell()

@@ -86,6 +86,7 @@ class RemoteSource:
         self.name = mask_source(url)
         self.copy = copy_of(url) if copy is None else copy
         self.lifetime: float | None = None  # of what was read last, seconds
+        self.from_copy = False  # what was started with
         self._plane = ControlPlane(url, time.monotonic)
         self._read = b""  # what was seen last
         self._judged = b""  # what `read` gave last
@@ -112,6 +113,7 @@ class RemoteSource:
                 raise Unreachable(f"{self.name} {error}, and {self.copy} holds no copy") from error
             for line in self._lines(error):
                 _log.error("%s", line)
+            self.from_copy = True
             _log.warning("started from the last good copy, %s", self.copy)
             return kept
         self._keep(fetched.body)

@@ -174,7 +174,8 @@ class Supervisor:
             await asyncio.gather(starting, told, return_exceptions=True)
         await self._succession.relieve()
         self._node.started = True
-        self._node.config_confirmed()
+        if not (isinstance(self._source, RemoteSource) and self._source.from_copy):
+            self._node.config_confirmed()
         self._announce()
         self._follow_source()
         self._succession.open()

@@ -70,6 +70,29 @@ class Tiers:
             self._popular.step()
             self.node.tell_used()
 
+    def snapshot(self) -> dict[str, Any]:
+        """The shared tiers as they are now, for operators: JSON-able; null where there is none."""
+        node, redis = self.node, self.redis
+        return {
+            "node_tier": None
+            if node is None
+            else {
+                "open": node.available,
+                "hits": node.stats.hits,
+                "faults": node.stats.fault_total,
+                "queue": node.queue_depth,
+                "dropped": node.dropped,
+            },
+            "redis": None
+            if redis is None
+            else {
+                "breaker": str(redis.breaker.state),
+                "hits": redis.stats.hits,
+                "faults": redis.stats.fault_total,
+                "queue": redis.queue_depth,
+            },
+        }
+
     # --- reload
 
     def redis_of(self, config: Config) -> RedisTier | None:

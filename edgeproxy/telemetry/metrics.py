@@ -119,6 +119,12 @@ def _rows() -> tuple[Metric, ...]:
             "Requests at once that the origin is given now, where that adapts.",
         ),
         Metric(
+            "edgeproxy_origin_ejected",
+            gauge,
+            ("upstream", "origin"),
+            "Workers that leave the origin out now.",
+        ),
+        Metric(
             "edgeproxy_upstream_panic",
             gauge,
             ("upstream",),

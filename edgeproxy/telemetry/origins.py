@@ -38,6 +38,11 @@ class OriginCounts:
         slot = self._counters.counter("edgeproxy_origin_ejections_total", upstream, origin, why)
         self._counters.ints[slot] += 1
 
+    def out(self, upstream: str, origin: str, out: bool) -> None:
+        """All addresses of an origin are left out; or no longer."""
+        slot = self._counters.gauge("edgeproxy_origin_ejected", upstream, origin)
+        self._counters.floats[slot] = float(out)
+
     def panic(self, upstream: str, on: bool) -> None:
         """So few are healthy that all are used; or no longer."""
         self._counters.floats[self._counters.gauge("edgeproxy_upstream_panic", upstream)] = float(on)

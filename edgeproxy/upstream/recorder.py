@@ -15,6 +15,9 @@ class Recorder(Protocol):
     def ejected(self, upstream: str, origin: str, why: str) -> None:
         """An address of an origin was left out: for failures, error_rate, latency or outrun."""
 
+    def out(self, upstream: str, origin: str, out: bool) -> None:
+        """All addresses of an origin are left out; or no longer."""
+
     def panic(self, upstream: str, on: bool) -> None:
         """So few are healthy that all are used; or no longer."""
 
@@ -38,6 +41,9 @@ class NoRecorder:
         return
 
     def ejected(self, upstream: str, origin: str, why: str) -> None:
+        return
+
+    def out(self, upstream: str, origin: str, out: bool) -> None:
         return
 
     def panic(self, upstream: str, on: bool) -> None:

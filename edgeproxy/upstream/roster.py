@@ -16,7 +16,7 @@ LEAST_RAMP = 0.1
 """The share of its weight that an origin in its slow start begins with."""
 
 Ejected = Callable[[Origin, str], None]
-"""Told of each ejection: the origin, and why: failures, error_rate, latency or outrun."""
+"""Told of each ejection: the origin, and why: failures, error_rate, latency or outrun; empty: it is back."""
 
 
 def _unheard(origin: Origin, why: str) -> None:
@@ -142,6 +142,7 @@ class Roster:
         if endpoint.circuit.open_until:
             endpoint.circuit.close(now)
             self._refresh()
+            self._heard(endpoint.origin, "")
 
     def failed(
         self,
@@ -255,11 +256,13 @@ class Roster:
 
     # --- inside
 
-    @staticmethod
-    def _readmit(origin: Origin) -> None:
+    def _readmit(self, origin: Origin) -> None:
+        was_out = any(endpoint.circuit.open_until for endpoint in origin.endpoints)
         for endpoint in origin.endpoints:
             endpoint.failures = 0
             endpoint.circuit.forget()
+        if was_out:
+            self._heard(origin, "")
 
     def _refresh(self) -> None:
         """Work out who may be chosen, after any change."""

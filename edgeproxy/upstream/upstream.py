@@ -4,6 +4,7 @@ Must not know caching, routes or clients.
 """
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ from edgeproxy.upstream.roster import Roster
 from edgeproxy.upstream.settings import UpstreamSettings
 from edgeproxy.upstream.shown import shown
 from edgeproxy.upstream.supply import Supply, Tries
+
+_log = logging.getLogger("edgeproxy.upstream")
 
 GATEWAY_ERRORS = frozenset({502, 503, 504})
 
@@ -314,7 +317,13 @@ class Upstream:
         self._recorder.origin_request(self.name, origin.key, code, self._clock() - started)
 
     def _ejected(self, origin: Origin, why: str) -> None:
-        self._recorder.ejected(self.name, origin.key, why)
+        if why:
+            self._recorder.ejected(self.name, origin.key, why)
+            _log.warning("upstream %s: origin %s is left out for a while: %s", self.name, origin.key, why)
+        else:
+            _log.info("upstream %s: origin %s is back", self.name, origin.key)
+        out = bool(origin.endpoints) and all(endpoint.circuit.open_until for endpoint in origin.endpoints)
+        self._recorder.out(self.name, origin.key, out)
 
     # --- health and steering
 

@@ -132,6 +132,9 @@ class Records:
     def ejected(self, upstream: str, origin: str, why: str) -> None:
         self.ejections.append((origin, why))
 
+    def out(self, upstream: str, origin: str, out: bool) -> None:
+        return
+
     def panic(self, upstream: str, on: bool) -> None:
         self.panics.append(on)
 

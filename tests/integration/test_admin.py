@@ -166,6 +166,8 @@ def test_metrics_add_up_and_show_each_process(node):
         node.get(f"/metrics/{n}")
     name = 'edgeproxy_requests_total{code="200",outcome="miss",route="all"}'
     eventually(lambda: node.metric(name) >= 30)
+    eventually(lambda: b'event_loop_lag_seconds{worker="1"}' in node.admin("GET", "/metrics").body)
+    eventually(lambda: b'event_loop_lag_seconds{worker="0"}' in node.admin("GET", "/metrics").body)
     answer = node.admin("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     text = answer.body.decode()

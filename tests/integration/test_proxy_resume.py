@@ -148,6 +148,61 @@ async def test_what_is_not_cached_goes_on_as_well_without_the_client_s_condition
         assert b'"old"' not in pair.heads[1]
 
 
+Answer206 = tuple[tuple[str, ...], bytes]
+REST = BODY[HALF:]
+SAID = f"Content-Range: bytes {HALF}-{len(BODY) - 1}/{len(BODY)}"
+LIES: dict[str, Answer206] = {
+    "shorter": ((SAID, "Content-Length: 100"), REST[:100]),
+    "empty": ((SAID, "Content-Length: 0"), b""),
+    "longer": ((SAID, f"Content-Length: {len(REST) + 500}"), REST + b"x" * 500),
+    "too few chunks": ((SAID, "Transfer-Encoding: chunked"), b"64\r\n" + REST[:100] + b"\r\n0\r\n\r\n"),
+    "too many chunks": (
+        (SAID, "Transfer-Encoding: chunked"),
+        b"%x\r\n%s\r\n1f4\r\n%s\r\n0\r\n\r\n" % (len(REST), REST, b"x" * 500),
+    ),
+    "closed early": ((SAID, "Connection: close"), REST[:100]),
+    "multipart": (
+        (SAID, "Content-Type: multipart/byteranges; boundary=x", f"Content-Length: {len(REST)}"),
+        REST,
+    ),
+    "two tags": ((SAID, 'ETag: "v2"', f"Content-Length: {len(REST)}"), REST),
+}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_part_that_is_not_what_its_head_says_is_cut_and_never_stored(lie: str, chunked: bool) -> None:
+    lines, body = LIES[lie]
+    pair = Pair(Talk.close, chunked=chunked)
+
+    async def lies(talk: Talk) -> None:
+        if not pair.heads:
+            await pair(talk)
+            return
+        pair.heads.append(await talk.head())
+        await talk.send(head_of(*pair.second, *lines, status="206 Partial Content") + body)
+        talk.close()
+
+    async with origin(lies) as a, origin(lies) as b, plane(BOTH, a=a.url, b=b.url) as proxy:
+        async with proxy.client() as client:
+            await client.send(request("/a"))
+            cut = await client.rest()
+        assert not cut.endswith(b"0\r\n\r\n")
+        if not chunked:
+            assert len(cut.partition(b"\r\n\r\n")[2]) < len(BODY)
+        assert len(pair.heads) == 2
+        assert proxy.plane._memory.responses == 0
+
+
+@pytest.mark.parametrize("said", ["Cache-Control: no-store", "Cache-Control: private", "Vary: *"])
+async def test_what_the_second_origin_forbids_to_store_is_passed_on_and_not_stored(said: str) -> None:
+    pair = Pair(Talk.close)
+    pair.second[0] = said
+    async with serving(pair) as proxy:
+        assert (await proxy.get("/a")).body == BODY
+        assert proxy.plane._memory.responses == 0
+
+
 def weak(pair: Pair) -> None:
     pair.first[1] = pair.second[1] = 'ETag: W/"v1"'
 

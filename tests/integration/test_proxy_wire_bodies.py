@@ -363,3 +363,13 @@ class TestStreams:
             await client.head()
             assert await client.chunk() == b"a"
             assert await client.rest() == b""
+
+
+@pytest.mark.parametrize("size", [65_536, 100_000])
+async def test_a_connection_reads_on_after_a_body_that_was_read_whole_and_taken_by_nobody(size: int) -> None:
+    async with plane(o="http://127.0.0.1:1") as proxy, proxy.client() as client:
+        body = b"x" * size
+        first = await client.ask(request("/a", "POST", {"Content-Length": str(size)}) + body)
+        assert first.status == 502
+        if first.get("connection") != b"close":
+            assert (await client.ask(request("/b"))).status in (502, 503)

@@ -1,5 +1,7 @@
 """A control plane is asked by HTTP caching rules, within bounds, and its credentials are shown nowhere."""
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -38,6 +40,29 @@ def test_what_is_stale_is_validated_and_a_change_is_seen(served: Served) -> None
     served.text = "version: 2\n"
     assert asking.fetch().body == b"version: 2\n"
     assert served.asked == [200, 304, 200]
+
+
+@pytest.mark.parametrize("date", ["garbage", "", "Thu, 99 Jan 2026 00:00:00 GMT"])
+def test_a_date_that_is_none_is_a_control_plane_out_of_order_and_no_crash(date: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                fields = f"Date: {date}\r\nCache-Control: max-age=5\r\nContent-Length: 2"
+                connection.sendall(f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok".encode())
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            body = (
+                ControlPlane(f"http://127.0.0.1:{listening.getsockname()[1]}/", time.monotonic).fetch().body
+            )
+        except Unreachable:
+            body = b"ok"
+        thread.join()
+    assert body == b"ok"
 
 
 @pytest.mark.parametrize(

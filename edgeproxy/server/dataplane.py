@@ -22,6 +22,8 @@ from edgeproxy.edge.fastpath import FastPath
 from edgeproxy.edge.fetch import Answered, Fetcher, Invalidate
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.hot import on_evict
+from edgeproxy.edge.lease_turns import Turns
+from edgeproxy.edge.leases import Leases
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import identify
@@ -29,6 +31,7 @@ from edgeproxy.edge.purge_scan import PurgeScan
 from edgeproxy.edge.revalidations import Revalidations
 from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.tunnel import Tunnels
+from edgeproxy.fleet.node_lease import NodeLeases
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.fleet.rules import PurgeRule
 from edgeproxy.server.doors import Doors
@@ -87,6 +90,7 @@ class DataPlane:
         node: str,
         invalidate: Invalidate = _only_here,
         node_tier: NodeTier | None = None,
+        node_leases: NodeLeases | None = None,
         memory_shared: int = 0,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -123,6 +127,9 @@ class DataPlane:
             loop=loop,
             invalidate=invalidate,
         )
+        collapse = self._fetcher.collapse
+        self._leases = Leases(Turns(node, node_leases, self._lookup, collapse.vain, clock, counters))
+        collapse.leases = self._leases.follow(tiers.redis)
         self._scan = PurgeScan(self._memory, purges, self._lookup.pieces)
         self._revalidations = Revalidations()
         self._tunnels = Tunnels(clock)
@@ -227,6 +234,7 @@ class DataPlane:
         self._fetcher.shield.close()
         await self._cycle.close()
         await self._revalidations.close(0.0)
+        await self._leases.close()
         await self._fetcher.close()
         await self._doors.closed()
         await self._upstreams.close()
@@ -307,6 +315,7 @@ class DataPlane:
         if left is not None:
             self._upstreams.later(left)
             self._lookup.shared = self._tiers.layers
+            self._fetcher.collapse.leases = self._leases.follow(prepared.redis)
         self._generation += 1
         self._follow()
 

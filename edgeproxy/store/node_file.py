@@ -150,7 +150,7 @@ class NodeFile:
                         written += self._put(txn, head, body)
                     elif isinstance(head, Remove):
                         self._remove(txn, head)
-                    else:
+                    elif isinstance(head, Used):
                         self._note_used(txn, head)
                 if self._order != order:
                     meta = Meta(FORMAT, self._purges, self._order)

@@ -48,7 +48,17 @@ class Used(msgspec.Struct, array_like=True, frozen=True, tag=2):
     variants: list[tuple[bytes, bytes]]
 
 
-Head = Put | Remove | Used
+class Echo(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """Say so when what came before this is done: its sender, and which one it is."""
+
+    sender: int
+    number: int
+
+
+ECHO = Struct("<QQ")
+"""What is sent back for an `Echo`."""
+
+Head = Put | Remove | Used | Echo
 Record = tuple[Head, bytes]
 """A head, and the body that follows it."""
 

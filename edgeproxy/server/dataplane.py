@@ -4,7 +4,6 @@ Must not know processes: `worker` tells it what to do.
 """
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from collections.abc import Coroutine, Sequence
@@ -40,7 +39,7 @@ from edgeproxy.server.exchange import Exchange
 from edgeproxy.server.gauges import Gauges
 from edgeproxy.server.heap import Heap
 from edgeproxy.server.hit_log import HitLog
-from edgeproxy.server.limits import client_limits
+from edgeproxy.server.limits import client_limits, trusted_networks
 from edgeproxy.server.listening import Listening
 from edgeproxy.server.plans import Prepared, Upstreams, make_plan
 from edgeproxy.server.refusals import Refusals
@@ -177,7 +176,7 @@ class DataPlane:
                 refused=refusals.note,
                 hits=hits.of if hits is not None else None,
                 identify=identify,
-                trusted=_networks(config),
+                trusted=trusted_networks(config),
                 loop=loop,
                 clock=clock,
                 open_now=self._open_now,
@@ -328,7 +327,7 @@ class DataPlane:
             path.early, path.popular = self._cycle.early.many, popular
         for listening in self._listenings.values():
             listening.limits = limits
-            listening.trust(_networks(self._config))
+            listening.trust(trusted_networks(self._config))
 
     # --- questions and orders
 
@@ -398,7 +397,3 @@ class DataPlane:
             "redis": None if self._tiers.redis is None else repr(self._tiers.redis),
             "upstreams": self._upstreams.snapshot(),
         }
-
-
-def _networks(config: Config) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(network, strict=False) for network in config.server.trusted_proxies)

@@ -241,14 +241,16 @@ class Fetcher:
             if validated is not None:
                 self.keeper.drop(validated)
         elif isinstance(decision, Relay):
-            self.collapse.release(fill)
             if decision.drop and job.validated is not None:
                 self.keeper.drop(job.validated)
             shared = job.store and job.request.method == b"GET" and not job.conditionals_forwarded
             if shared and decision.reason not in CLIENTS_OWN:
                 self.collapse.vain.remember(job.key, self._clock.monotonic())
+            self.collapse.release(fill)
             if job.store and decision.reason is not Reason.NOT_MODIFIED:
                 self.unstored.note(job, head, decision.reason, now)
+        elif isinstance(decision, Store):
+            self.collapse.not_shared(fill, body_length(head))
         return decision
 
     def purged(self, stored: StoredResponse) -> bool:
@@ -270,6 +272,7 @@ class Fetcher:
         """Remember why what looked storable is not stored: it is larger than the route stores."""
         if fill.head is not None:
             self.unstored.note(fill.job, fill.head, Reason.TOO_LARGE, fill.response_time)
+            self.collapse.not_shared(fill, None)
 
     def completed(self, fill: Fill, body: tuple[bytes, ...]) -> None:
         """Store a whole response, unless a purge came after its fetch began."""

@@ -152,6 +152,18 @@ class NodeTier:
         """Writes that found no room in the queue."""
         return self._sender.dropped
 
+    def after_writes(self, call: Callable[[], None]) -> None:
+        """Call it once what was put so far can be read, or never will be; soon in any case."""
+        if self._file is None:
+            call()
+        else:
+            self._sender.after(call)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest response that it takes."""
+        return self._access.largest
+
     # --- the tier ---------------------------------------------------------------
 
     async def get(self, key: bytes, variant_of: VariantOf, newer_than: float = -inf) -> StoredResponse | None:
@@ -248,10 +260,15 @@ class NodeTier:
         if len(self._used) < MOST_USED:
             self._used[(name, b"")] = None
 
-    def holds(self, key: bytes) -> bool:
-        """Whether anything of that key may be there."""
+    def holds(self, key: bytes, variant: bytes | None = None) -> bool:
+        """Whether that variant, or anything of that key, may be there."""
         lacked, self._lacked = self._lacked, None
-        return key is not lacked and (self._file is None or bool(self._variants(name_of(key))))
+        if key is lacked:
+            return False
+        if self._file is None:
+            return True
+        variants = self._variants(name_of(key))
+        return bool(variants) if variant is None else any(each.variant == variant for each in variants)
 
     def put(self, stored: StoredResponse, ttl: float) -> None:
         """Have a response written and kept for `ttl` seconds; never waits, never raises."""

@@ -17,7 +17,7 @@ from edgeproxy.store.codec import encode
 from edgeproxy.store.command_pipe import Pipe, PipeFull
 from edgeproxy.store.redis_faults import REDIS_ERRORS, is_full
 from edgeproxy.store.redis_link import Reply
-from edgeproxy.store.write_queue import Discard, Put, Write, WriteQueue
+from edgeproxy.store.write_queue import Discard, Order, Put, Write, WriteQueue
 
 BATCH_WRITES = 16
 BATCH_BYTES = 1024 * 1024
@@ -143,6 +143,9 @@ class RedisWriter:
         sent: list[tuple[asyncio.Future[Reply], tuple[bytes | int, ...]]] = []
         for write in batch:
             try:
+                if isinstance(write, Order):
+                    sent.append((self._pipe.send(*write.command), ()))
+                    continue
                 if isinstance(write, Discard):
                     sent.append((self._discard(write), ()))
                     continue

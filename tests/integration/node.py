@@ -76,7 +76,7 @@ class Origin:
                 body = f"{self.command} {self.path} {origin.asked[self.path]}".encode()
                 body = body.ljust(int(query.get("size", "0")))
                 self.send_response(status)
-                self.send_header("Cache-Control", f"max-age={query.get('age', '60')}")
+                self.send_header("Cache-Control", query.get("control", f"max-age={query.get('age', '60')}"))
                 if "own" in query:
                     self.send_header("Content-Location", self.path)
                 if "tag" in query:

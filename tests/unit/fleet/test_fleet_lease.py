@@ -1,0 +1,53 @@
+"""Leases in Redis: given once, left to who comes next, and in the slot of what is stored."""
+
+import pytest
+from redis.crc import key_slot
+
+from edgeproxy.fleet.fleet_lease import REFUSED, TOO_LARGE, FleetLeases, Taken
+from edgeproxy.store.redis_tier import RedisTier
+from tests.redis_server import RedisServer
+
+KEY, NAME = b"GET http://shop.example/", b"n" * 16
+
+
+@pytest.mark.parametrize("prefix", ["edge:", "{edge}:", ""])
+async def test_a_lease_lies_in_the_slot_of_what_is_stored(prefix: str) -> None:
+    leases = FleetLeases(RedisTier("redis://127.0.0.1:1/0", key_prefix=prefix), "n1")
+    stored, lease = leases._names(NAME, KEY)
+    assert lease.startswith(prefix.encode())
+    assert key_slot(stored) == key_slot(lease)
+
+
+async def test_one_has_it_until_it_lets_go_and_what_it_leaves_is_known_to_all() -> None:
+    with RedisServer() as server:
+        tiers = [RedisTier(server.url, timeout=5.0) for _ in range(2)]
+        one, other = FleetLeases(tiers[0], "n1"), FleetLeases(tiers[1], "n2")
+        for tier in tiers:
+            await tier.start()
+        taken, token = await one.take(NAME, KEY, looks=True)
+        assert taken is Taken.OURS
+        assert (await other.take(NAME, KEY, looks=True))[0] is Taken.ANOTHERS
+        other.release(NAME, KEY, b"another's token")
+        one.renew(NAME, KEY, token)
+        await tiers[1].flush()
+        assert (await other.take(NAME, KEY, looks=True, succeeds=True))[0] is Taken.ANOTHERS
+        one.release(NAME, KEY, token)
+        await tiers[0].flush()
+        taken, token = await other.take(NAME, KEY, looks=True)
+        assert taken is Taken.OURS
+        # a sibling that has the node's lease knows that who had the fleet's is dead
+        heir = FleetLeases(tiers[0], "n2")
+        assert (await heir.take(NAME, KEY, looks=True))[0] is Taken.ANOTHERS
+        taken, token = await heir.take(NAME, KEY, looks=True, succeeds=True)
+        assert taken is Taken.OURS
+        heir.release(NAME, KEY, token, REFUSED)
+        await tiers[0].flush()
+        assert (await other.take(NAME, KEY, looks=True))[0] is Taken.REFUSED
+        taken, token = await one.take(b"m" * 16, KEY, looks=True)
+        one.release(b"m" * 16, KEY, token, TOO_LARGE)
+        await tiers[0].flush()
+        assert (await other.take(b"m" * 16, KEY, looks=True))[0] is Taken.APART
+        server.kill()
+        assert await one.take(NAME, KEY, looks=True) == (Taken.UNREACHABLE, b"")
+        for tier in tiers:
+            await tier.close(0.0)

@@ -3,6 +3,7 @@
 Must not know what a response means: callers say when waiting was in vain.
 """
 
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from edgeproxy.edge.fill import CollapseKey, Fill
@@ -58,8 +59,12 @@ class Collapse:
             if self.leases is not None:
                 self.leases.release(key, failed=fill.error is not None)
 
-    def not_shared(self, fill: Leading, length: int | None) -> None:
-        """What comes is too large to be stored for others, or may be: of so many bytes, None for surely."""
+    def not_shared(self, fill: Leading, length: int | None) -> float:
+        """What comes has at least so many bytes, or with None is not stored: tell whom that is too much.
+
+        The bytes from which on it is too much for others.
+        """
         key = fill.collapse_key
         if self.leases is not None and key is not None and self._fills.get(key) is fill:
-            self.leases.not_shared(key, length)
+            return self.leases.not_shared(key, length)
+        return inf

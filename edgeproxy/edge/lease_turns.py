@@ -20,6 +20,8 @@ from edgeproxy.telemetry.counters import Counters
 
 POLL = 0.05
 """Seconds after which one that waits looks for itself whether the lease is free: its holder may be dead."""
+MOST_SILENT = 3
+"""So often in a row Redis may not answer in time before this node goes on without it."""
 SHORTEST, LONGEST, PART = 0.005, 0.1, 8
 """Between two looks at a lease in Redis lies an eighth of the time waited so far, within these bounds."""
 UNLUCKY_FOR = 5.0
@@ -124,10 +126,6 @@ class Turns:
         """The node's leases, where what is fetched can be read by the others."""
         return self.node if self.tier is not None else None
 
-    def absent(self, key: bytes) -> bool:
-        """As `Lookup.absent`."""
-        return self._lookup.absent(key)
-
     def let_go(self, lease: Lease, word: Word) -> None:
         """Let go of the node's lease, if it is to say that something is stored once it can be read."""
         hold, lease.hold = lease.hold, None
@@ -142,7 +140,7 @@ class Turns:
     def there(self, asked: CollapseKey) -> bool:
         """Whether the node's tier has that variant by now, or anything of that key."""
         tier = self.tier
-        return tier is not None and tier.holds(*asked)
+        return tier is not None and tier.holds_now(*asked)
 
     async def take(self, wait: Wait) -> Told:
         """Wait until it is this fetch's turn, or need not be any more; `wait.lease` has what was taken."""
@@ -196,12 +194,18 @@ class Turns:
         """As among siblings; when Redis or the holder is of no use, one fetch a node it is."""
         lease, key = wait.lease, wait.asked[0]
         counts, ints = self.in_fleet, self.in_fleet.ints
-        began, looks = self._loop.time(), wait.looks
+        began, looks, silent, insist = self._loop.time(), wait.looks, 0, False
         while True:
-            succeeds = lease.hold is not None
             taken, lease.token = await fleet.take(
-                lease.name, key, looks=looks, variant=wait.asked[1], succeeds=succeeds
+                lease.name,
+                key,
+                looks=looks,
+                variant=wait.asked[1],
+                succeeds=lease.hold is not None,
+                token=lease.token,
+                insist=insist,
             )
+            silent = silent + 1 if taken is Taken.UNREACHABLE else 0
             if taken is Taken.THERE:
                 if await self._look(wait):
                     ints[counts.waited] += self._loop.time() > began + SHORTEST
@@ -211,7 +215,9 @@ class Turns:
             if taken is Taken.REFUSED:
                 self.vain.remember(key, self.clock.monotonic())
                 return Told.REFUSED
-            if taken is not Taken.ANOTHERS:
+            # One late answer says little: another node may well be fetching.
+            insist = taken is Taken.ANOTHERS or (0 < silent < MOST_SILENT and bool(lease.token))
+            if taken is not Taken.ANOTHERS and not (insist and fleet.answers):
                 self.count_fleet(taken)
                 return Told.LEAD
             now = self._loop.time()

@@ -9,6 +9,7 @@ key waits, whoever else wants that key waits for the watcher: thousands of clien
 import asyncio
 import logging
 from collections.abc import Coroutine
+from math import inf
 from typing import Any
 
 from edgeproxy.edge.fill import CollapseKey
@@ -119,12 +120,12 @@ class Leases:
             return False
         siblings = self._turns.siblings
         if siblings is None:
-            return self._turns.absent(asked[0])
+            return True
         name = lease_name(asked)
         hold = siblings.take(name)
         if hold is None:
             return False
-        if not self._turns.absent(asked[0]):
+        if self._turns.there((asked[0], None)):
             siblings.release(hold, Word.GONE)
             return False
         self._hold(asked, Lease(name, hold))
@@ -179,18 +180,26 @@ class Leases:
             self.fleet.release(lease.name, asked[0], lease.token, mark)
         self._turns.let_go(lease, word)
 
-    def not_shared(self, asked: CollapseKey, length: int | None = None) -> None:
-        """What is being fetched is not stored for others, or has so many bytes: they are told now."""
-        lease = self._held.get(asked)
+    def not_shared(self, asked: CollapseKey, length: int | None) -> float:
+        """What is being fetched has at least so many bytes, or with None is not stored: others are told now.
+
+        The bytes from which on there are more to tell.
+        """
+        lease, more = self._held.get(asked), inf
         if lease is None:
-            return
-        tier = self._turns.tier
+            return more
+        tier, fleet = self._turns.tier, self.fleet
         if length is None or (tier is not None and length > tier.largest):
             self._turns.let_go(lease, Word.APART)
-        fleet = self.fleet
-        if fleet is not None and lease.token and (length is None or length > fleet.largest):
-            fleet.release(lease.name, asked[0], lease.token, TOO_LARGE)
-            lease.token = b""
+        elif tier is not None and lease.hold is not None:
+            more = tier.largest
+        if fleet is not None and lease.token:
+            if length is None or length > fleet.largest:
+                fleet.release(lease.name, asked[0], lease.token, TOO_LARGE)
+                lease.token = b""
+            else:
+                more = min(more, fleet.largest)
+        return more
 
     def _hold(self, asked: CollapseKey, lease: Lease) -> None:
         self._held[asked] = lease

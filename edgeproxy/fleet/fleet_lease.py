@@ -21,11 +21,11 @@ REMEMBERED = 10_000
 """Milliseconds for which it is known that an answer is not shared."""
 
 TAKE = b"""
+if ARGV[3] == '1' and redis.call('EXISTS', KEYS[2]) == 1 then return '!' end
+if #ARGV[3] > 1 and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then return '!' end
 local held = redis.call('GET', KEYS[1])
 local dead = held and ARGV[4] ~= '' and string.sub(held, 1, 8) == ARGV[4]
 if held and held ~= ARGV[1] and not dead then return held end
-if ARGV[3] == '1' and redis.call('EXISTS', KEYS[2]) == 1 then return '!' end
-if #ARGV[3] > 1 and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then return '!' end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
 """
@@ -81,15 +81,32 @@ class FleetLeases:
         """Bytes of the largest response that is stored here."""
         return self.tier.max_size
 
+    @property
+    def answers(self) -> bool:
+        """Whether Redis is worth another question."""
+        return self.tier.breaker.closed
+
     async def take(
-        self, name: bytes, key: bytes, *, looks: bool, variant: bytes | None = None, succeeds: bool = False
+        self,
+        name: bytes,
+        key: bytes,
+        *,
+        looks: bool,
+        variant: bytes | None = None,
+        succeeds: bool = False,
+        token: bytes = b"",
+        insist: bool = False,
     ) -> tuple[Taken, bytes]:
-        """Ask for the lease of that name on a fetch for that cache key; the token, if it is ours.
+        """Ask for the lease of that name on a fetch for that cache key; the token, if it is or may be ours.
 
         With `looks` it is not given while that variant is stored, or anything for the key; with `succeeds`,
         who asks has the node's lease, so that another worker of this node which has the fleet's is dead.
+        `token` is that of a question that was not answered, to be asked once more. Unless with `insist`,
+        Redis is not asked when it left the last question unanswered: who comes here waited for that already.
         """
-        token = self._mine + next(self._numbers).to_bytes(8, "big")
+        if not (self.tier.answers or (insist and self.answers)):
+            return Taken.UNREACHABLE, b""
+        token = token or self._mine + next(self._numbers).to_bytes(8, "big")
         stored, lease = self._names(name, key)
         field = b"" if not looks else b"1" if not variant else b"v" + variant
         dead = self._node if succeeds else b""
@@ -98,7 +115,7 @@ class FleetLeases:
             return Taken.OURS, token
         match said:
             case None:
-                return Taken.UNREACHABLE, b""
+                return Taken.UNREACHABLE, token  # it may have been done: `release` is to undo it
             case b"!":
                 return Taken.THERE, b""
             case b"-":

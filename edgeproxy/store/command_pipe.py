@@ -23,6 +23,8 @@ logger = logging.getLogger("edgeproxy.store")
 
 LATE = 0.01
 """Seconds that a loop may be late before its timeouts look at the socket once more."""
+MOST_LOOKS = 5
+"""So often in a row."""
 
 Observe = Callable[[str, float], None]
 """Told of each answered command: its name, and the seconds from sending to the reply."""
@@ -92,7 +94,7 @@ class CommandPipe:
         self._flush_due = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
-        self._looked_again = False
+        self._looks = 0
         self._started = False
 
     def __repr__(self) -> str:
@@ -256,12 +258,14 @@ class CommandPipe:
         """Give up on what is overdue, and on a connection that says nothing."""
         self._alarm = None
         now = self._loop.time()
-        if now - self._alarm_at > LATE and not self._looked_again:
-            # The loop was late, not Redis: the reply may lie in the socket (uvloop runs timers first).
-            self._looked_again = True
+        # Where the loop was late, not Redis, the reply lies in the socket (uvloop runs timers first); or the
+        # command was not sent yet, and the loop may be late once more before it reads the reply.
+        late = now - self._alarm_at > LATE and (self._link is None or not self._looks)
+        if self._looks < MOST_LOOKS and (late or (self._link is not None and self._link.unread())):
+            self._looks += 1
             self._set_alarm(now + LATE)
             return
-        self._looked_again = False
+        self._looks = 0
         earliest: float | None = None
         for queue in (self._sent, self._waiting):
             for asked in queue:

@@ -208,12 +208,14 @@ class RedisTier:
 
     # --- for others that keep something here ---------------------------------------
 
-    async def ask(self, *command: Argument) -> Reply:
-        """The reply to one command; None where there is none in time, or Redis is not asked.
+    @property
+    def answers(self) -> bool:
+        """Whether Redis is asked, and answered what it was asked last."""
+        return self.breaker.closed and not self._unanswered
 
-        Nor is it where the last question was not answered: who comes here has waited for that already.
-        """
-        if not self.breaker.closed or self._unanswered:
+    async def ask(self, *command: Argument) -> Reply:
+        """The reply to one command; None where there is none in time, or Redis is not asked."""
+        if not self.breaker.closed:
             return None
         try:
             (reply,) = await self._reads.ask((command,), self._timeout)
@@ -223,6 +225,7 @@ class RedisTier:
             self._unanswered = True
             self._fault(error)
             return None
+        self._unanswered = False
         self.breaker.succeeded()
         return reply
 

@@ -18,6 +18,25 @@ async def test_a_lease_lies_in_the_slot_of_what_is_stored(prefix: str) -> None:
     assert key_slot(stored) == key_slot(lease)
 
 
+async def test_who_was_not_answered_in_time_asks_again_and_has_what_it_was_given_meanwhile() -> None:
+    with RedisServer() as server:
+        tiers = [RedisTier(server.url, timeout=timeout) for timeout in (0.2, 5.0)]
+        late, other = FleetLeases(tiers[0], "n1"), FleetLeases(tiers[1], "n2")
+        for tier in tiers:
+            await tier.start()
+        assert await tiers[0].ask("PING") is not None
+        server.pause()
+        taken, token = await late.take(NAME, KEY, looks=True)
+        server.resume()
+        assert taken is Taken.UNREACHABLE
+        await tiers[0].variants(KEY)  # comes after it
+        assert (await other.take(NAME, KEY, looks=True))[0] is Taken.ANOTHERS
+        assert await late.take(NAME, KEY, looks=True) == (Taken.UNREACHABLE, b"")  # who waited already
+        assert await late.take(NAME, KEY, looks=True, token=token, insist=True) == (Taken.OURS, token)
+        for tier in tiers:
+            await tier.close(0.0)
+
+
 async def test_one_has_it_until_it_lets_go_and_what_it_leaves_is_known_to_all() -> None:
     with RedisServer() as server:
         tiers = [RedisTier(server.url, timeout=5.0) for _ in range(2)]
@@ -47,7 +66,16 @@ async def test_one_has_it_until_it_lets_go_and_what_it_leaves_is_known_to_all() 
         one.release(b"m" * 16, KEY, token, TOO_LARGE)
         await tiers[0].flush()
         assert (await other.take(b"m" * 16, KEY, looks=True))[0] is Taken.APART
+        # what is stored is told whoever holds the lease: letting go of it may have been lost
+        assert (await one.take(NAME, KEY, looks=False))[0] is Taken.REFUSED
+        taken, token = await one.take(b"o" * 16, KEY, looks=True)
+        assert await tiers[1].ask("HSET", tiers[1].name_of(KEY), b"v", b"...") == 1
+        assert (await other.take(b"o" * 16, KEY, looks=True))[0] is Taken.THERE
+        assert (await other.take(b"o" * 16, KEY, looks=True, variant=b"de"))[0] is Taken.ANOTHERS
         server.kill()
-        assert await one.take(NAME, KEY, looks=True) == (Taken.UNREACHABLE, b"")
+        taken, token = await one.take(NAME, KEY, looks=True)
+        assert taken is Taken.UNREACHABLE
+        assert token  # it may have been given
+        assert await one.take(NAME, KEY, looks=True) == (Taken.UNREACHABLE, b"")  # not asked
         for tier in tiers:
             await tier.close(0.0)

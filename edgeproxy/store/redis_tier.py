@@ -100,6 +100,7 @@ class RedisTier:
         """Begin; waits for nothing, so that an absent Redis delays no start."""
         self._available.set()
         self._reads.start()
+        self._reads.connect()
         self._writes.start()
         self._writer.start()
         self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="redis-keeper")

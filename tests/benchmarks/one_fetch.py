@@ -67,7 +67,7 @@ async def node(
     folder: Path, name: str, workers: int, origin: int, redis: str
 ) -> tuple[asyncio.subprocess.Process, int, int]:
     """A running node, the port that it listens on, and its admin API's."""
-    shared = f'cache: {{redis: {{url: "{redis}", timeout: 2s}}}}' if redis else ""  # the machine is busy
+    shared = f'cache: {{redis: {{url: "{redis}"}}}}' if redis else ""
     file = folder / f"{name}.yaml"
     file.write_text(CONFIG % {"workers": workers, "name": name, "redis": shared, "port": origin})
     log = folder / f"{name}.log"

@@ -18,8 +18,10 @@ from edgeproxy.fleet.node_lease import Hold, NodeLeases, Word
 from edgeproxy.store.node_tier import NodeTier
 from edgeproxy.telemetry.counters import Counters
 
-POLL = 0.05
-"""Seconds after which one that waits looks for itself whether the lease is free: its holder may be dead."""
+POLL, LONGEST_POLL = 0.05, 0.5
+"""Seconds after which one that waits looks for itself whether the lease is free: its holder may be dead.
+
+An eighth of the time waited so far, within these bounds: a thousand waits for slow answers cost little."""
 MOST_SILENT = 3
 """So often in a row Redis may not answer in time before this node goes on without it."""
 SHORTEST, LONGEST, PART = 0.005, 0.1, 8
@@ -162,6 +164,7 @@ class Turns:
     async def _among_siblings(self, wait: Wait) -> Told:
         counts, ints = self.in_node, self.in_node.ints
         lease, name = wait.lease, wait.name
+        began = self._loop.time()
         while lease.hold is None:
             siblings = self.siblings
             if siblings is None:
@@ -169,16 +172,18 @@ class Turns:
             lease.hold = siblings.take(name)
             if lease.hold is not None:
                 break
-            left = wait.deadline - self._loop.time()
+            now = self._loop.time()
+            left = wait.deadline - now
             if left <= 0:
                 ints[counts.expired] += 1
-                self.unlucky.remember(name, self._loop.time())
+                self.unlucky.remember(name, now)
                 return Told.ALONE
             holder = siblings.holder(name)
             if holder is None:
                 await asyncio.sleep(0)  # it was let go of just now
                 continue
-            word = await siblings.wait(name, holder, min(POLL, left))
+            poll = min(max(POLL, (now - began) / PART), LONGEST_POLL)
+            word = await siblings.wait(name, holder, min(poll, left))
             if word is Word.STORED:
                 ints[counts.waited] += 1
                 await self._look(wait)

@@ -10,6 +10,14 @@ from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.wire.dates import parse_date
 from edgeproxy.wire.fields import Fields
 
+AHEAD = 10.0
+"""Seconds by which clocks that stamp responses may differ."""
+
+
+def from_the_future(response_time: float, now: float) -> bool:
+    """Whether it came at a wall second yet to be: the clock was set back, and nobody knows its age."""
+    return response_time > now + AHEAD
+
 
 def age_value(fields: Fields) -> int:
     """The Age that came with a response, in seconds, or 0.

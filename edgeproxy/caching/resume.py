@@ -14,12 +14,15 @@ def asking_for_the_rest(head: ResponseHead, at: int) -> tuple[RawField, ...]:
 
     Empty where nothing would tell whether an answer goes on with the same representation.
     """
-    if head.status != 200:
-        return ()
     validator = strong_validator(head.fields)
     if validator is None:
         return ()
-    return (b"Range", b"bytes=%d-" % at), (b"If-Range", validator)
+    if head.status == 200:
+        return (b"Range", b"bytes=%d-" % at), (b"If-Range", validator)
+    part = announced_part(head.fields) if head.status == 206 else None
+    if part is None or part.start + at >= part.stop:
+        return ()
+    return (b"Range", b"bytes=%d-%d" % (part.start + at, part.stop - 1)), (b"If-Range", validator)
 
 
 def goes_on_after(head: ResponseHead, at: int, answer: ResponseHead) -> int | None:
@@ -32,11 +35,17 @@ def goes_on_after(head: ResponseHead, at: int, answer: ResponseHead) -> int | No
     if head.fields.get(b"content-encoding") != answer.fields.get(b"content-encoding"):
         return None
     length = head.fields.get(b"content-length")
+    first, stop, size = 0, None, None if length is None else int(length)
+    if head.status == 206:
+        part = announced_part(head.fields)
+        if part is None:
+            return None
+        first, stop, size = part.start, part.stop, part.size
     if answer.status == 200:
-        return at if answer.fields.get(b"content-length") == length else None
-    if answer.status != 206:
+        whole = answer.fields.get(b"content-length")
+        same = (None if whole is None else int(whole)) == size
+        return first + at if same and stop in (None, size) else None
+    rest = announced_part(answer.fields) if answer.status == 206 else None
+    if rest is None or rest.start != first + at or size not in (None, rest.size):
         return None
-    part = announced_part(answer.fields)
-    if part is None or part.start != at or part.stop != part.size:
-        return None
-    return 0 if length is None or int(length) == part.size else None
+    return 0 if rest.stop == (rest.size if stop is None else stop) else None

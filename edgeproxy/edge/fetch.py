@@ -150,7 +150,10 @@ class Fetcher:
         try:
             if begun is None:
                 upstream = await self.shield.admit(fill, upstream)
-            fill.asked = Asked(upstream, request, upstream.settings.retries.attempts)
+            early = fill.asked
+            fill.asked = asked = Asked(upstream, request, upstream.settings.retries.attempts)
+            if isinstance(early, UpstreamError) and not self.resumptions.resume(fill, asked, early):
+                fill.failed(early)
             if begun is None:
                 exchange = await upstream.exchange(request, fill)
             else:
@@ -308,7 +311,10 @@ class Fetcher:
         self.keeper.keep(fill.job, head, decision, body, stamp, fill.response_time, fill.origin_seconds)
 
     def broken(self, fill: Fill, error: UpstreamError) -> bool:
-        """Whether the rest of a body that broke off is being asked for elsewhere."""
+        """Whether the rest of a body that broke off is being asked for elsewhere, or will be."""
+        if fill.asked is None:  # what was begun on the express lane broke off before `run` had its turn
+            fill.asked = error
+            return True
         return isinstance(fill.asked, Asked) and self.resumptions.resume(fill, fill.asked, error)
 
     def ended(self, fill: Fill) -> None:

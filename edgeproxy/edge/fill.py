@@ -14,6 +14,7 @@ from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.edge.ports import Downstream
 from edgeproxy.edge.reader import Reader
 from edgeproxy.edge.routing import Route
+from edgeproxy.edge.segments import joined
 from edgeproxy.errors import BadResponse, EdgeProxyError, UpstreamError
 from edgeproxy.upstream.exchange import OriginExchange
 from edgeproxy.upstream.origin import Origin
@@ -27,8 +28,6 @@ WINDOW = 8 * 1024 * 1024
 
 CHUNK_OVERHEAD = 64
 """Bytes of memory that a piece of a body costs beyond its content."""
-SEGMENT = 64 * 1024
-"""Smaller pieces of a stored body are joined up to this size."""
 
 CollapseKey = tuple[bytes, bytes | None]
 """Cache key and variant; None while nobody knows what the key varies on."""
@@ -147,7 +146,7 @@ class Fill:
         self._chunks: list[bytes] = []
         self._base = 0  # chunks dropped before the first kept one
         self._kept = 0  # bytes in _chunks
-        self._after: tuple[bytes, ...] = ()  # of a stored part, to follow what the origin sends
+        self._after: tuple[bytes, ...] = ()  # of a stored part, to follow what comes
         self._reserved = 0
         # flow
         self._claimed = False  # until then, whoever began it is about to join
@@ -192,6 +191,10 @@ class Fill:
         for segment in decision.before:
             self.size += len(segment)
             self._take(segment)
+
+    def comes_to_its_end(self) -> None:
+        """What comes goes on to the body's end: what was stored of that is not wanted."""
+        self._after = ()
 
     def on_data(self, data: bytes) -> None:
         """Keep a piece of the body, or hand it straight on where nobody else will need it."""
@@ -380,20 +383,3 @@ class Fill:
         if self._reserved:
             self._owner.release(self._reserved)
             self._reserved = 0
-
-
-def joined(chunks: list[bytes]) -> tuple[bytes, ...]:
-    """The same bytes in fewer segments: each costs memory, and a step at each hit."""
-    if len(chunks) < 2:
-        return tuple(chunks)
-    segments: list[bytes] = []
-    group: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        if size and size + len(chunk) > SEGMENT:
-            segments.append(b"".join(group))
-            group, size = [], 0
-        group.append(chunk)
-        size += len(chunk)
-    segments.append(b"".join(group))
-    return tuple(segments)

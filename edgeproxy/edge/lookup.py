@@ -6,7 +6,7 @@ Must not know what is done with it.
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from edgeproxy.caching.age import current_age
+from edgeproxy.caching.age import current_age, from_the_future
 from edgeproxy.caching.compression import compressible, identity_variant, may_be_offered
 from edgeproxy.caching.freshness import freshness_lifetime
 from edgeproxy.caching.key import PIECE, part_key
@@ -193,7 +193,7 @@ class Lookup:
         """
         node = self.shared.node if self.shared is not None else None
         stored = node.take(key) if node is not None else None
-        if stored is None:
+        if stored is None or from_the_future(stored.response_time, self._clock.wall()):
             return None
         self._counts.looked_up("node", True)
         self.keep(stored, policy)
@@ -249,7 +249,7 @@ class Lookup:
         if stored is not None:
             verdict = self._purges.verdict(key, stored.tags, stored.stamp)
             soft = verdict is Verdict.SOFT
-            if verdict is Verdict.DEAD:
+            if verdict is Verdict.DEAD or from_the_future(stored.response_time, self._clock.wall()):
                 stored = None
         if promote:
             self._counts.looked_up(name, stored is not None)

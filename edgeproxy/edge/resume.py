@@ -50,8 +50,7 @@ class Resumptions:
             return False
         if asked.request.method != b"GET" or asked.request.body is not None:
             return False
-        # What completes a stored part begins in the middle; what switched protocols is no body.
-        if type(fill.decision) not in (Store, Relay) or not isinstance(error, IncompleteResponse):
+        if not isinstance(fill.decision, Store | Relay) or not isinstance(error, IncompleteResponse):
             return False
         wanted = asking_for_the_rest(head, fill.size)
         if not wanted:
@@ -114,6 +113,7 @@ class Rest:
             return
         self._skip = skip
         fill.origin = origin
+        fill.comes_to_its_end()
 
     def on_data(self, data: bytes) -> None:
         """Leave out what has come already."""

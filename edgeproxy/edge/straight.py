@@ -12,6 +12,7 @@ from math import floor
 import msgspec
 
 from edgeproxy import __version__
+from edgeproxy.caching.age import AHEAD
 from edgeproxy.caching.early import NEVER
 from edgeproxy.caching.stored import Stamp, StoredResponse
 from edgeproxy.edge.heads import Heads
@@ -125,6 +126,8 @@ class Straight:
         way = self._ways.get(route.name) or self._way(route)
         if ready.rules != way.rules:
             return None
+        if ready.came > now + AHEAD:
+            return None  # `age.from_the_future`
         age = ready.initial_age + max(0.0, now - ready.came)
         left = ready.lifetime - age
         purges = self._purges

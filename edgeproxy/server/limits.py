@@ -7,6 +7,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from edgeproxy.config.model import Config
+from edgeproxy.server.descriptors import open_files, room_for_clients
 from edgeproxy.wire.limits import HeadLimits
 
 
@@ -31,16 +32,26 @@ class ClientLimits:
     linger_timeout: float = 5.0
 
 
-def client_limits(config: Config, workers: int) -> ClientLimits:
-    """The limits of one of `workers` that share the node's."""
+def connections_wanted(config: Config, workers: int) -> tuple[int, int]:
+    """One worker's share of the connections that the configuration allows: of clients, and to origins."""
+    origins = sum(
+        len(each.origins) * -(-each.max_connections // workers) for each in config.upstreams.values()
+    )
+    return -(-config.server.limits.max_connections // workers), origins
+
+
+def client_limits(config: Config, workers: int, files: int | None = None) -> ClientLimits:
+    """The limits of one of `workers` that share the node's, with so many open files a process."""
     limits = config.server.limits
+    clients, origins = connections_wanted(config, workers)
+    room = room_for_clients(open_files() if files is None else files, origins)
     return ClientLimits(
         head=HeadLimits(limits.max_target_size, limits.max_head_size, limits.max_fields),
         header_timeout=limits.header_timeout,
         body_timeout=limits.body_timeout,
         idle_timeout=limits.idle_timeout,
         write_timeout=limits.write_timeout,
-        connections=-(-limits.max_connections // workers),
+        connections=min(clients, room),
         per_client=-(-limits.max_connections_per_client // workers),
         pipelined=limits.max_pipelined_bytes,
     )

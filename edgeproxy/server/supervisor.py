@@ -18,7 +18,9 @@ from edgeproxy.config.warnings import warnings
 from edgeproxy.errors import EdgeProxyError
 from edgeproxy.server.admin_server import AdminServer
 from edgeproxy.server.crew import DEFAULT_TIMING, Crew, Timing
+from edgeproxy.server.descriptors import raise_limit, too_few
 from edgeproxy.server.estate import Estate, EstateError
+from edgeproxy.server.limits import connections_wanted
 from edgeproxy.server.listeners import ListenError, ListenerSockets, open_all
 from edgeproxy.server.node import Node, worker_count
 from edgeproxy.server.process import StartFailed
@@ -138,6 +140,10 @@ class Supervisor:
             self._admin.bind(admin)
         for warning in warnings(self._node.config):
             _log.warning("%s", warning)
+        config = self._node.config
+        few = too_few(raise_limit(), *connections_wanted(config, worker_count(config)))
+        if few is not None:
+            _log.warning("%s", few)
         try:
             await self._start()
             await self._told_to_stop.wait()

@@ -41,7 +41,7 @@ CONFIG = """
         resolver: "{dns}"
         health_check: {{interval: 300ms, timeout: 1s, unhealthy_after: 2, healthy_after: 1}}
         timeouts: {{connect: 1s, first_byte: 1200ms, between_bytes: 1200ms, keepalive: 2s}}
-        retries: {{attempts: 2, budget: 100%}}
+        retries: {{attempts: 2, budget: 100%, status: ["502-504"]}}
         ejection: {{consecutive_failures: 3, for: 1s}}
         max_connections: 128
     routes:

@@ -72,6 +72,32 @@ def nothing(talk: Talk) -> None:
     """Hang."""
 
 
+async def test_one_that_breaks_off_in_the_moment_it_leaves_the_express_lane_goes_on_too() -> None:
+    asked = 0
+    broken = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        nonlocal asked
+        while True:
+            head = await talk.head()
+            asked += 1
+            whole = head_of(f"ETag: {TAG}", "Cache-Control: no-store", f"Content-Length: {len(BODY)}")
+            if b"GET /broken" in head and not broken.is_set():
+                broken.set()
+                talk.writer.write(whole + BODY[:10])
+                talk.reset()  # comes with the same turn of the loop
+                return
+            await talk.send(whole + BODY)
+
+    async with origin(script) as a, origin(script) as b, plane(BOTH, a=a.url, b=b.url) as proxy:
+        for _ in range(4):  # both have an idle connection
+            await proxy.get("/warm")
+        taken = proxy.plane.snapshot()["express"]["taken"]
+        answer = await proxy.get("/broken")
+        assert proxy.plane.snapshot()["express"]["taken"] == taken + 1
+        assert answer.body == BODY
+
+
 BREAKS: list[Break] = [Talk.close, Talk.reset, nothing]
 
 
@@ -155,6 +181,57 @@ async def test_what_may_be_another_representation_is_cut_and_not_stored(
             cut = await client.rest()
         assert cut.endswith(BODY[:HALF])
         assert b"; hit" not in ((await proxy.get("/a")).get("cache-status") or b"")
+
+
+async def test_a_part_that_breaks_off_goes_on_to_its_own_end() -> None:
+    heads: list[bytes] = []
+
+    async def script(talk: Talk) -> None:
+        while True:
+            heads.append(await talk.head())
+            first = int(heads[-1].lower().split(b"range: bytes=")[1].split(b"-")[0])
+            part = BODY[first:50_000]
+            said = f"Content-Range: bytes {first}-49999/{len(BODY)}"
+            lines = (f"ETag: {TAG}", said, f"Content-Length: {len(part)}")
+            await talk.send(head_of(*lines, status="206 Partial Content"))
+            if len(heads) == 1:
+                await talk.send(part[:1000])
+                talk.close()
+                return
+            await talk.send(part)
+
+    async with origin(script) as a, origin(script) as b, plane(UNCACHED, a=a.url, b=b.url) as proxy:
+        answer = await proxy.get("/a", {"Range": "bytes=20000-49999"})
+        assert (answer.status, answer.body) == (206, BODY[20_000:50_000])
+        assert b"\r\nRange: bytes=21000-49999\r\n" in heads[1]
+
+
+@pytest.mark.parametrize("stored", ["0-9999", "92400-102399"])
+async def test_what_completes_a_stored_part_goes_on_to_the_end(stored: str) -> None:
+    heads: list[bytes] = []
+
+    async def script(talk: Talk) -> None:
+        while True:
+            heads.append(await talk.head())
+            wanted = heads[-1].lower().split(b"range: bytes=")[1].split(b"\r\n")[0]
+            first, _, last = wanted.partition(b"-")
+            part = BODY[int(first) : int(last) + 1 if last else len(BODY)]
+            said = f"Content-Range: bytes {int(first)}-{int(first) + len(part) - 1}/{len(BODY)}"
+            lines = ("Cache-Control: max-age=60", f"ETag: {TAG}", said, f"Content-Length: {len(part)}")
+            await talk.send(head_of(*lines, status="206 Partial Content"))
+            if len(heads) == 2:
+                await talk.send(part[:1000])
+                talk.close()
+                return
+            await talk.send(part)
+
+    async with origin(script) as a, origin(script) as b, plane(BOTH, a=a.url, b=b.url) as proxy:
+        assert (await proxy.get("/a", {"Range": f"bytes={stored}"})).status == 206
+        answer = await proxy.get("/a")
+        assert (answer.status, answer.body) == (200, BODY)
+        assert len(heads) == 3
+        assert (await proxy.get("/a")).body == BODY
+        assert len(heads) == 3
 
 
 async def test_one_that_breaks_off_again_is_asked_no_more_than_retries_allow() -> None:

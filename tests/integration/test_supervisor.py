@@ -58,6 +58,24 @@ def test_it_serves_and_says_where(node):
     assert "node edge-1 serves with workers 0 (pid " in node.log
 
 
+def test_with_few_open_files_clients_beyond_them_get_503_and_the_log_says_why(tmp_path, origin):
+    few = ["sh", "-c", 'ulimit -Sn 64; ulimit -Hn 160; exec "$@"', "sh"]
+    with RunningNode(tmp_path, origin, CONFIG, within=few) as node:
+        assert "160 open files a worker leave room for 30 clients" in node.log, node.log
+        asked = b"GET /a HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+        answers = Counter()
+        clients = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(120)]
+        for client in clients:
+            client.sendall(asked)
+        for client in clients:
+            client.settimeout(30)
+            answers[client.recv(65536)[9:12]] += 1
+        for client in clients:
+            client.close()
+        assert set(answers) == {b"200", b"503"}
+        eventually(lambda: node.get("/a").status == 200)
+
+
 def test_a_killed_worker_is_replaced_while_its_sibling_serves(node):
     first, second = node.pids()
     node.get("/a")

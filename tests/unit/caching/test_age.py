@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.caching.age import age_value, corrected_initial_age, current_age, date_value
+from edgeproxy.caching.age import age_value, corrected_initial_age, current_age, date_value, from_the_future
 from edgeproxy.caching.directives import MAX_SECONDS
 
 from .values import T0, answer, at, lines, stored
@@ -82,3 +82,8 @@ def test_age_is_monotonic(age: int, date: int, delay: float, first: float, later
     before, after = current_age(response, T0 + first), current_age(response, T0 + first + later)
     assert after >= before >= 0
     assert after >= age
+
+
+@pytest.mark.parametrize(("ahead", "believed"), [(-5.0, True), (0.0, True), (10.0, True), (10.5, False)])
+def test_clocks_may_differ_by_some_seconds_and_no_more(ahead: float, believed: bool) -> None:
+    assert from_the_future(1000.0 + ahead, 1000.0) is not believed

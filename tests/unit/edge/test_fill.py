@@ -7,7 +7,8 @@ import pytest
 
 from edgeproxy.caching.decide import Unusable
 from edgeproxy.caching.reasons import Reason
-from edgeproxy.edge.fill import HIGH_WATER, LOW_WATER, SEGMENT, WINDOW, joined
+from edgeproxy.edge.fill import HIGH_WATER, LOW_WATER, WINDOW
+from edgeproxy.edge.segments import SEGMENT, joined
 from edgeproxy.errors import IncompleteResponse, UpstreamError
 from edgeproxy.wire.fields import Fields
 from edgeproxy.wire.heads import ResponseHead

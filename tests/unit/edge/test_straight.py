@@ -245,3 +245,17 @@ def test_a_worker_without_a_node_tier_looks_nowhere(rig: NodeRig) -> None:
     none = Straight(rig.lookup, rig.purges, rig.counters, rig.ledger)
     none.follow(rig.plan.heads)
     assert none.take(b"http://shop.test/", rig.router.routes[0], rig.clock.now) is None
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_what_comes_from_the_future_of_a_clock_set_back_since_answers_nothing(
+    rig: NodeRig, ready: bool
+) -> None:
+    rig.store(asks(), FRESH)
+    if ready:
+        make_ready(rig)
+    rig.fast._straight._seen = Seen()
+    rig.advance(-3600)
+    assert rig.answer(asks()) is None
+    rig.advance(3600)
+    assert rig.answer(asks()) is not None

@@ -93,5 +93,5 @@ def test_a_crowd_of_refused_ones_gets_no_more_time() -> None:
 @pytest.mark.parametrize(("workers", "share"), [(1, 10_000), (3, 3334)])
 async def test_workers_share_the_node_s_limits(workers: int, share: int) -> None:
     async with plane(o="http://127.0.0.1:1") as proxy:
-        assert client_limits(proxy.config, workers).connections == share
+        assert client_limits(proxy.config, workers, 1 << 20).connections == share
         assert client_limits(proxy.config, workers).per_client == 0

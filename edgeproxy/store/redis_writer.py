@@ -144,7 +144,6 @@ class RedisWriter:
         for write in batch:
             try:
                 if isinstance(write, Order):
-                    sent.append((self._pipe.send(*write.command), ()))
                     continue
                 if isinstance(write, Discard):
                     sent.append((self._discard(write), ()))
@@ -154,7 +153,19 @@ class RedisWriter:
                     sent.append((self._pipe.send("EVALSHA", _SCRIPT_SHA, *arguments), arguments))
             except (PipeFull, TierFault) as error:
                 failed.append(error)
-        return failed + [await self._outcome(*one) for one in sent]
+        done = failed + [await self._outcome(*one) for one in sent]
+        # Not before all that is known to be done: a script that has to be sent again comes later.
+        return done + await self._ordered([write for write in batch if isinstance(write, Order)])
+
+    async def _ordered(self, orders: list[Order]) -> list[Exception | None]:
+        sent: list[asyncio.Future[Reply]] = []
+        done: list[Exception | None] = []
+        for order in orders:
+            try:
+                sent.append(self._pipe.send(*order.command))
+            except PipeFull as error:
+                done.append(error)
+        return done + [await self._outcome(one, ()) for one in sent]
 
     async def _outcome(
         self, future: asyncio.Future[Reply], arguments: tuple[bytes | int, ...]

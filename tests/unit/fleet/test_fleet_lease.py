@@ -6,6 +6,7 @@ from redis.crc import key_slot
 from edgeproxy.fleet.fleet_lease import REFUSED, TOO_LARGE, FleetLeases, Taken
 from edgeproxy.store.redis_tier import RedisTier
 from tests.redis_server import RedisServer
+from tests.unit.store.responses import stored
 
 KEY, NAME = b"GET http://shop.example/", b"n" * 16
 
@@ -13,9 +14,9 @@ KEY, NAME = b"GET http://shop.example/", b"n" * 16
 @pytest.mark.parametrize("prefix", ["edge:", "{edge}:", ""])
 async def test_a_lease_lies_in_the_slot_of_what_is_stored(prefix: str) -> None:
     leases = FleetLeases(RedisTier("redis://127.0.0.1:1/0", key_prefix=prefix), "n1")
-    stored, lease = leases._names(NAME, KEY)
+    name, lease = leases._names(NAME, KEY)
     assert lease.startswith(prefix.encode())
-    assert key_slot(stored) == key_slot(lease)
+    assert key_slot(name) == key_slot(lease)
 
 
 async def test_who_was_not_answered_in_time_asks_again_and_has_what_it_was_given_meanwhile() -> None:
@@ -35,6 +36,19 @@ async def test_who_was_not_answered_in_time_asks_again_and_has_what_it_was_given
         assert await late.take(NAME, KEY, looks=True, token=token, insist=True) == (Taken.OURS, token)
         for tier in tiers:
             await tier.close(0.0)
+
+
+async def test_what_is_queued_behind_a_put_finds_it_there_though_redis_lacks_the_script() -> None:
+    with RedisServer() as server:
+        tier = RedisTier(server.url, timeout=5.0)
+        await tier.start()
+        kept = stored()
+        tier.put(kept, 60.0)
+        there = "return redis.call('SET', 'there', redis.call('EXISTS', KEYS[1]))"
+        tier.later(kept.key, ("EVAL", there, 1, tier.name_of(kept.key)))
+        await tier.flush()
+        assert await tier.ask("GET", "there") == b"1"
+        await tier.close(0.0)
 
 
 async def test_one_has_it_until_it_lets_go_and_what_it_leaves_is_known_to_all() -> None:

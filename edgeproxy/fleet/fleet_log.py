@@ -56,13 +56,14 @@ class FleetPurgeLog:
         journal: PurgeJournal | None = None,
         rules_of: RulesOf = no_events,
         count: Count = count_nothing,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
         self._redis = redis
         self._timing = timing
         self._card = card
         self._count = count
-        self._members = Members(node, timing.lease, timing.max_purge_lag)
+        self._members = Members(node, timing.lease, timing.max_purge_lag, monotonic)
         self._unsettled = Unsettled(table, journal)
         self._applying = Applying(table, self._unsettled, counted, rules_of)
         self._follower = Follower(
@@ -75,6 +76,7 @@ class FleetPurgeLog:
             timing,
             card,
             self._tell_counts,
+            monotonic,
         )
         self._sender = Sender(redis, self._follower, self._unsettled, timing)
         self._inbox = Inbox(redis, self._follower, timing)
@@ -99,9 +101,8 @@ class FleetPurgeLog:
                 _log.info(
                     "%d purges of an earlier run were never told to the fleet: they count again", len(left)
                 )
-        self._tasks = [
-            asyncio.create_task(each.run()) for each in (self._follower, self._sender, self._inbox)
-        ]
+        work = self._follower.run(), self._follower.watch(), self._sender.run(), self._inbox.run()
+        self._tasks = [asyncio.create_task(each) for each in work]
 
     async def close(self, *, leave: bool = True) -> None:
         """Send what is left, for at most a second, say goodbye where this node is to `leave`, stop."""

@@ -23,6 +23,7 @@ from edgeproxy.fleet.timing import FleetTiming
 from edgeproxy.fleet.unsettled import Unsettled
 
 _BATCH = 1000
+_SOON = 0.001
 
 Owed = Callable[[Sequence[Purge]], None]
 """Takes the purges that were applied here and whose giver wants to know how much they removed."""
@@ -44,7 +45,9 @@ class Follower:
         timing: FleetTiming,
         card: NodeCard,
         owed: Owed,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._node = node
         self._table = table
         self._redis = redis
@@ -61,7 +64,7 @@ class Follower:
         self.joined = asyncio.Event()
         self.tried = False
         self.out_of_reach = False
-        self._contact = time.monotonic()
+        self._contact = self._monotonic()
         self._cut_off = False
 
     def __repr__(self) -> str:
@@ -84,14 +87,23 @@ class Follower:
                 _log.exception("the purge log cannot be followed")
                 self._lose_contact(error)
             self.tried = True
-            self._watch_lag()
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._timing.retry_most)
+
+    async def watch(self) -> None:
+        """See to it that no silence lasts longer than `max_purge_lag`, until cancelled.
+
+        Apart from `run`, which may be waiting for a Redis that takes everything and answers nothing.
+        """
+        while True:
+            left = self._contact + self._timing.max_purge_lag - self._monotonic()
+            await asyncio.sleep(max(_SOON, min(left, self._timing.retry_most)))
+            self._watch_lag()
 
     async def _read_on(self) -> None:
         while True:
             entries = await self._redis.read(self.position, _BATCH, self._timing.block)
-            began = time.monotonic()
+            began = self._monotonic()
             self._take(entries)
             await self._beat(began)
             await self._unsettled.clean_up()
@@ -120,7 +132,7 @@ class Follower:
             self._missed(joined.first - 1)
         first = joined.first if joined.identity != self._table.log else None
         last = max(joined.last, await self._redis.take_in(joined.identity))
-        asked = time.monotonic()
+        asked = self._monotonic()
         while self.position < last:
             entries = await self._redis.read(self.position, _BATCH)
             if not entries:
@@ -160,6 +172,8 @@ class Follower:
             self._members.log_changed()
             self._table.follow(b"", 0, 0)
             self._applying.marks.log_changed()
+        elif self.tried:  # it has worked alone: what was purged meanwhile may have been in a log that is lost
+            self._make_all_stale()
         self._unsettled.send_again()
         self.identity = identity
         self.position = first - 1
@@ -198,7 +212,7 @@ class Follower:
 
     def _watch_lag(self) -> None:
         """Every `max_purge_lag` without contact, let all that is stored be validated once."""
-        if time.monotonic() - self._contact < self._timing.max_purge_lag:
+        if self._monotonic() - self._contact < self._timing.max_purge_lag:
             return
         if not self._cut_off:
             _log.warning(
@@ -206,7 +220,7 @@ class Follower:
                 self._timing.max_purge_lag,
             )
         self._cut_off = True
-        self._contact = time.monotonic()
+        self._contact = self._monotonic()
         self._make_all_stale()
 
     def _make_all_stale(self) -> None:

@@ -4,6 +4,7 @@ Must not know how nodes are heard of (`redis_log`), nor what they agree on.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +23,15 @@ class Heard:
 class Members:
     """The nodes beside `node`; one that was silent for `lease` seconds has lapsed."""
 
-    def __init__(self, node: str, lease: float, forget: float) -> None:
+    def __init__(
+        self, node: str, lease: float, forget: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._monotonic = monotonic
         self._node = node
         self._lease = lease
         self._forget = forget
         self._heard: dict[str, Heard] = {}
-        self._told = time.monotonic()
+        self._told = self._monotonic()
         self._former: dict[str, float] = {}  # of a log that was lost, until when they may count as pending
 
     def __repr__(self) -> str:
@@ -35,7 +39,7 @@ class Members:
 
     def hear(self, roll: Roll) -> None:
         """Take in what Redis says."""
-        self._told = time.monotonic()
+        self._told = self._monotonic()
         self._heard = {
             name: Heard(position, roll.silent.get(name, self._forget))
             for name, position in roll.positions.items()
@@ -44,7 +48,7 @@ class Members:
 
     def log_changed(self) -> None:
         """The log is another one: until its nodes are heard of again, they may not have gone over to it."""
-        until = time.monotonic() + self._forget
+        until = self._monotonic() + self._forget
         self._former |= dict.fromkeys(self.others, until)
         self._heard = {}
 
@@ -61,7 +65,7 @@ class Members:
     @property
     def former(self) -> set[str]:
         """Nodes of a log that was lost, not heard of since."""
-        now = time.monotonic()
+        now = self._monotonic()
         self._former = {
             name: until
             for name, until in self._former.items()
@@ -76,7 +80,7 @@ class Members:
 
     def describe(self, cards: dict[str, bytes], now: float) -> list[dict[str, Any]]:
         """The nodes whose lease holds, for the admin API; `now` in wall seconds."""
-        since_told = time.monotonic() - self._told
+        since_told = self._monotonic() - self._told
         told = []
         for name in sorted(self.present - {self._node}):
             card, heard = decode_card(cards.get(name, b"")), self._heard[name]

@@ -62,6 +62,7 @@ class Origin:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and content are two writes
 
             def do_GET(self) -> None:
                 url = urlsplit(self.path)

@@ -202,6 +202,30 @@ async def test_without_redis_at_start_a_purge_counts_here_and_is_sent_on_later(s
         assert a.verdict(a.table.stamp()) is Verdict.LIVE
 
 
+async def test_what_a_node_fetched_before_it_found_any_log_is_validated(server):
+    server.kill()
+    async with fleet(server, "a") as (a,):
+        await eventually(lambda: a.log.not_ready() is None)
+        stamp = a.table.stamp()
+        server.start()
+        await a.joined()
+        assert a.verdict(stamp) is Verdict.SOFT, "the log of its time may be lost"
+        assert a.verdict(a.table.stamp()) is Verdict.LIVE
+
+
+async def test_a_redis_that_hangs_does_not_stretch_the_time_that_purges_may_be_late(server):
+    timing = replace(FAST, max_purge_lag=0.3)
+    async with fleet(server, "a", timing=timing) as (a,):
+        await a.joined()
+        stamp = a.table.stamp()
+        server.pause()
+        try:
+            await eventually(lambda: a.verdict(stamp) is Verdict.SOFT)
+            assert a.state["connected"], "its read is still under way"
+        finally:
+            server.resume()
+
+
 async def test_what_others_stored_is_not_used_while_a_purge_of_it_waits_to_be_sent(server):
     async with fleet(server, "a", "b") as (a, b):
         await a.joined()

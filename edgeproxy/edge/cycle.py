@@ -16,6 +16,7 @@ from edgeproxy.caching.policy import CachePolicy
 from edgeproxy.caching.reasons import Fwd, Reason
 from edgeproxy.caching.stored import StoredResponse
 from edgeproxy.clock import Clock
+from edgeproxy.edge.asking import Asking
 from edgeproxy.edge.compress import Compression
 from edgeproxy.edge.deliver import How
 from edgeproxy.edge.early import Early
@@ -57,6 +58,7 @@ class Cycle:
     ) -> None:
         self.plan = plan
         self._lookup = lookup
+        self._asking = Asking(lookup)
         self._forwarder = forwarder
         self._compression = compression
         self._ledger = ledger
@@ -212,12 +214,14 @@ class Cycle:
                 request.fwd = decision.fwd
                 if route.early_hints:
                     self._hint(request, decision.stored)
-                await self._forwarder.together(request, decision.stored)
+                if not await self._forwarder.together(request, decision.stored):
+                    await self._cached(request)
             case Forward():
                 request.plan.outgoing.check_loop(head)
                 request.fwd = decision.fwd
                 if decision.store and not self._goes_as_it_is(request):
-                    await self._forwarder.together(request, None)
+                    if not await self._forwarder.together(request, None):
+                        await self._cached(request)
                 else:
                     await self._forwarder.alone(request, store=decision.store)
             case OnlyIfCachedMiss():
@@ -233,7 +237,7 @@ class Cycle:
         found = self._lookup.find(request.key, head, policy)
         shared = self._lookup.shared is not None and not self._forwarder.vain(request.key)
         if found.stored is None and shared:
-            found = await self._lookup.in_shared(request.key, head, policy, found)
+            found = await self._asking.in_shared(request.key, head, policy, found)
         elif shared:
             found = await self._lookup.more_recent(request.key, head, policy, found)
         return self._compression.basis(head, found) if policy.compress else found
@@ -273,6 +277,10 @@ class Cycle:
         stale = decision.ttl <= 0
         request.note.outcome = Outcome.STALE if stale else Outcome.HIT
         request.note.saved = stored.origin_seconds
-        how = How(ttl=floor(decision.ttl), detail=decision.reason)
+        if request.looks and not stale:  # somebody else's fetch was waited for
+            request.note.outcome = Outcome.COLLAPSED
+            how = How(fwd=request.fwd, stored=True, collapsed=True, ttl=floor(decision.ttl))
+        else:
+            how = How(ttl=floor(decision.ttl), detail=decision.reason)
         stored = self._compression.presented(request.head, stored, request.route.policy)
         request.plan.deliver.stored(request.out, stored, request.route, decision.age, how)

@@ -31,6 +31,7 @@ class Express(Lane):
         fetcher = self.fetcher
         collapse: CollapseKey | None = None
         lookup = fetcher.lookup
+        leases = fetcher.collapse.leases
         vain = route.policy.enabled and fetcher.collapse.vain.holds(key, self.clock.monotonic())
         if route.policy.enabled and not vain:
             if (lookup.aliases and route.policy.no_vary_search) or not lookup.absent(key):
@@ -44,8 +45,12 @@ class Express(Lane):
         if lines is None:
             return None
         upstream = plan.upstreams[route.upstream or ""]
+        if leases is not None and collapse is not None and not leases.take_at_once(collapse):
+            return None
         origin_connection = upstream.idle(target.authority + target.origin_form)
         if origin_connection is None:
+            if leases is not None and collapse is not None:
+                leases.give_back(collapse)
             return None
         if vain:
             self.ledger.looked_up("memory", False)

@@ -244,14 +244,19 @@ class Fetcher:
             if validated is not None:
                 self.keeper.drop(validated)
         elif isinstance(decision, Relay):
-            self.collapse.release(fill)
             if decision.drop and job.validated is not None:
                 self.keeper.drop(job.validated)
             shared = job.store and job.request.method == b"GET" and not job.conditionals_forwarded
             if shared and decision.reason not in CLIENTS_OWN:
                 self.collapse.vain.remember(job.key, self._clock.monotonic())
+            self.collapse.release(fill)
             if job.store and decision.reason is not Reason.NOT_MODIFIED:
                 self.unstored.note(job, head, decision.reason, now)
+        elif isinstance(decision, Store) and self.collapse.leases is not None:
+            length = body_length(head)
+            more = self.collapse.not_shared(fill, length or 0)
+            if length is None:
+                fill.notice = min(fill.notice, more)
         return decision
 
     def purged(self, stored: StoredResponse) -> bool:
@@ -269,10 +274,22 @@ class Fetcher:
         """Give back what `reserve` counted."""
         self._memory.release(size)
 
-    def outgrown(self, fill: Fill) -> None:
-        """Remember why what looked storable is not stored: it is larger than the route stores."""
+    def outgrown(self, fill: Fill) -> bool:
+        """Whether what has so many bytes may still be stored; if not, why is remembered.
+
+        Those who wait for it to lie in a tier that takes less are told.
+        """
+        most = fill.job.route.policy.max_object_size
+        if fill.size <= most:
+            fill.notice = min(most, self.collapse.not_shared(fill, fill.size))
+            return True
         if fill.head is not None:
             self.unstored.note(fill.job, fill.head, Reason.TOO_LARGE, fill.response_time)
+        return False
+
+    def not_kept(self, fill: Fill) -> None:
+        """What looked storable will not be stored."""
+        self.collapse.not_shared(fill, None)
 
     def completed(self, fill: Fill, body: tuple[bytes, ...]) -> None:
         """Store a whole response, unless a purge came after its fetch began."""

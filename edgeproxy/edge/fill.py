@@ -40,7 +40,8 @@ class FillOwner(Protocol):
     def judge(self, fill: "Fill", head: ResponseHead) -> OnResponse: ...
     def reserve(self, size: int) -> bool: ...
     def release(self, size: int) -> None: ...
-    def outgrown(self, fill: "Fill") -> None: ...
+    def outgrown(self, fill: "Fill") -> bool: ...
+    def not_kept(self, fill: "Fill") -> None: ...
     def completed(self, fill: "Fill", body: tuple[bytes, ...]) -> None: ...
     def broken(self, fill: "Fill", error: UpstreamError) -> bool: ...
     def ended(self, fill: "Fill") -> None: ...
@@ -105,6 +106,7 @@ class Fill:
         "head",
         "held",
         "job",
+        "notice",
         "origin",
         "origin_seconds",
         "readers",
@@ -140,6 +142,7 @@ class Fill:
         self.stamp: Stamp | None = None  # of an unsafe request's answer, once what it invalidates is gone
         self.held: tuple[bytes, ...] | None = None
         self.size = 0
+        self.notice: float = job.route.policy.max_object_size  # bytes from which on the owner is asked
         self._chunks: list[bytes] = []
         self._base = 0  # chunks dropped before the first kept one
         self._kept = 0  # bytes in _chunks
@@ -373,13 +376,12 @@ class Fill:
 
     def _keep(self, size: int) -> None:
         """Count what is kept for the store; too much of it, and the fill only passes through."""
-        if self.size > self.job.route.policy.max_object_size:
-            self._owner.outgrown(self)
-        elif self._owner.reserve(size):
+        if (self.size <= self.notice or self._owner.outgrown(self)) and self._owner.reserve(size):
             self._reserved += size
             return
         self.storing = False
         self.release_reserved()
+        self._owner.not_kept(self)
         self._give_up()
 
     def release_reserved(self) -> None:

@@ -18,6 +18,7 @@ from edgeproxy.edge.fetch import Fetcher
 from edgeproxy.edge.fill import CollapseKey, Fill
 from edgeproxy.edge.follow import Follower, InVain, Regroup, Served
 from edgeproxy.edge.instead import Instead
+from edgeproxy.edge.lease_turns import Told
 from edgeproxy.edge.outgoing import CONDITIONALS, request_id
 from edgeproxy.edge.request import Request
 from edgeproxy.edge.revalidations import Revalidations
@@ -68,10 +69,13 @@ class Forwarder:
 
     # --- together
 
-    async def together(self, request: Request, validated: StoredResponse | None) -> None:
-        """Wait for a fetch under way, or lead one (RFC 9111 §4, collapsed requests)."""
+    async def together(self, request: Request, validated: StoredResponse | None) -> bool:
+        """Wait for a fetch under way, or lead one (RFC 9111 §4, collapsed requests).
+
+        False where another worker or node fetched meanwhile: what it stored is to be looked for.
+        """
         if self.instead.at_once(request, validated, self.revalidate):
-            return
+            return True
         head = request.head
         variant = request.found.variant
         collapses = (
@@ -81,13 +85,24 @@ class Forwarder:
             and b"authorization" not in head.fields
             and not self.vain(request.key)
         )
-        for _ in range(REGROUPS):
+        leases, leased = self.fetcher.collapse.leases, True
+        for _ in range(REGROUPS if leases is None else 2 * REGROUPS):
             fill = self.fetcher.joinable((request.key, variant)) if collapses else None
             if fill is None:
-                break
+                if leases is None or not (collapses and leased):
+                    break
+                told = await leases.told((request.key, variant), request, looks=validated is None)
+                if told is Told.LEAD:
+                    break
+                if told is Told.LOOK:
+                    request.looks += 1
+                    return False
+                leased = told is Told.FOLLOW
+                collapses = told is not Told.REFUSED
+                continue
             match await self._follower.follow(request, fill):
                 case Served():
-                    return
+                    return True
                 case Regroup(wanted):
                     variant = wanted
                 case InVain():
@@ -95,6 +110,7 @@ class Forwarder:
         else:
             collapses = False
         await self._lead(request, validated, variant, collapses)
+        return True
 
     async def _lead(
         self, request: Request, validated: StoredResponse | None, variant: bytes | None, collapses: bool
@@ -102,6 +118,8 @@ class Forwarder:
         aid = self._aid(request, validated)
         patience = None if validated is None else self.instead.patience(request)
         if patience is not None and self.revalidations.skips() and self.instead.skipped(request):
+            if collapses and self.fetcher.collapse.leases is not None:
+                self.fetcher.collapse.leases.release((request.key, variant), failed=True)
             return
         collapse = (request.key, variant) if collapses else None
         fill = self._begin(request, validated, aid, collapse, leads=patience is None)
@@ -196,18 +214,21 @@ class Forwarder:
         head = request.head
         if head.method != b"GET":
             head = replace(head, method=b"GET")
-        fill = self.fetcher.begin(
-            request.key,
-            head,
-            request.route,
-            store=True,
-            why=request.why,
-            validated=stored,
-            soft_purged=request.found.soft_purged,
-            collapse=collapse,
-        )
+
+        def begin() -> Fill:
+            return self.fetcher.begin(
+                request.key,
+                head,
+                request.route,
+                store=True,
+                why=request.why,
+                validated=stored,
+                soft_purged=request.found.soft_purged,
+                collapse=collapse,
+            )
+
         outgoing = self._shared_request(request, stored, method=b"GET")
-        self.revalidations.start(self.fetcher, fill, request.upstream, outgoing)
+        self.revalidations.start(self.fetcher, collapse, begin, request.upstream, outgoing)
         return True
 
     def _shared_request(

@@ -167,8 +167,9 @@ class Ledger:
         seconds = self._clock.monotonic() - note.received
         ints[self.request_slot(route, outcome, status)] += 1
         self.duration(route, outcome).observe(seconds)
-        if out.sent and (outcome in FROM_CACHE or note.origin):  # else it was made here
-            source = "cache" if outcome in FROM_CACHE else "origin"
+        cached = outcome in FROM_CACHE or (outcome is Outcome.COLLAPSED and not note.origin)
+        if out.sent and (cached or note.origin):  # else it was made here
+            source = "cache" if cached else "origin"
             ints[self.bytes_slot(route, source)] += out.sent
         if self._log is not None:
             fields = out.head.fields

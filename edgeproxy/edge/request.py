@@ -33,7 +33,21 @@ class Plan:
 class Request:
     """One request on its way: what each step of the cycle learnt for the next."""
 
-    __slots__ = ("found", "fwd", "head", "key", "note", "out", "plan", "route", "sliced", "upstream", "why")
+    __slots__ = (
+        "found",
+        "fwd",
+        "head",
+        "key",
+        "looks",
+        "note",
+        "out",
+        "plan",
+        "route",
+        "sliced",
+        "upstream",
+        "waits_until",
+        "why",
+    )
 
     def __init__(self, out: Downstream, plan: Plan, route: Route, upstream: Upstream, note: Note) -> None:
         self.out = out
@@ -48,6 +62,8 @@ class Request:
             cache_key(target, route.policy.key) if out.head.method == b"GET" else plan.router.key_of(target)
         )
         self.sliced = False  # for one slice, whose Range is part of its key
+        self.looks = 0  # how often it looked again for what others fetched
+        self.waits_until = 0.0  # on the loop's clock, for others' fetches; 0: it did not wait yet
         self.found: Found = NOTHING
         self.fwd = Fwd.BYPASS
         self.why = Reason.DISABLED

@@ -5,11 +5,12 @@ Must not know what is fetched, or why.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from edgeproxy.edge.fetch import Fetcher
-from edgeproxy.edge.fill import Fill
+from edgeproxy.edge.fill import CollapseKey, Fill
+from edgeproxy.edge.leases import Leases
 from edgeproxy.errors import EdgeProxyError
 from edgeproxy.upstream.ports import OriginRequest
 from edgeproxy.upstream.upstream import Upstream
@@ -37,9 +38,41 @@ class Revalidations:
         self.skipped += full
         return full
 
-    def start(self, fetcher: Fetcher, fill: Fill, upstream: Upstream, request: OriginRequest) -> None:
-        """Run a fill that nobody waits for."""
-        self.left(self.own(fetcher.run(fill, upstream, request)), fill)
+    def start(
+        self,
+        fetcher: Fetcher,
+        asked: CollapseKey,
+        begin: Callable[[], Fill],
+        upstream: Upstream,
+        request: OriginRequest,
+    ) -> None:
+        """Run a fill that nobody waits for, unless another worker or node is at it."""
+        leases = fetcher.collapse.leases
+        if leases is not None and not leases.take_to_refresh(asked):
+            return
+        if leases is None or leases.fleet is None:
+            fill = begin()  # now: who comes next finds it
+            self.left(self.own(fetcher.run(fill, upstream, request)), fill)
+        else:
+            self.own(self._once_granted(leases, fetcher, asked, begin, upstream, request))
+
+    @staticmethod
+    async def _once_granted(
+        leases: Leases,
+        fetcher: Fetcher,
+        asked: CollapseKey,
+        begin: Callable[[], Fill],
+        upstream: Upstream,
+        request: OriginRequest,
+    ) -> None:
+        if not await leases.granted(asked):
+            return
+        fill = begin()
+        try:
+            await fetcher.run(fill, upstream, request)
+            fill.settle()
+        except EdgeProxyError as error:
+            _log.debug("background fetch of %s failed: %s", fill.job.key.decode("latin-1"), error)
 
     def own(self, running: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run a fetch that outlives whoever waits for it; the caller takes what it raises, or says `left`."""

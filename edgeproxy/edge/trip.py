@@ -71,6 +71,7 @@ class Trip:
 
     counted = True
     body = None
+    error = None  # what fails is handed on
 
     __slots__ = (
         "_client",

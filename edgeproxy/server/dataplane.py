@@ -4,7 +4,6 @@ Must not know processes: `worker` tells it what to do.
 """
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from collections.abc import Coroutine, Sequence
@@ -22,6 +21,8 @@ from edgeproxy.edge.fastpath import FastPath
 from edgeproxy.edge.fetch import Answered, Fetcher, Invalidate
 from edgeproxy.edge.forward import Forwarder
 from edgeproxy.edge.hot import on_evict
+from edgeproxy.edge.lease_turns import Turns
+from edgeproxy.edge.leases import Leases
 from edgeproxy.edge.ledger import Ledger
 from edgeproxy.edge.lookup import Lookup
 from edgeproxy.edge.outgoing import identify
@@ -29,6 +30,7 @@ from edgeproxy.edge.purge_scan import PurgeScan
 from edgeproxy.edge.revalidations import Revalidations
 from edgeproxy.edge.sweep import Sweep
 from edgeproxy.edge.tunnel import Tunnels
+from edgeproxy.fleet.node_lease import NodeLeases
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.fleet.rules import PurgeRule
 from edgeproxy.server.doors import Doors
@@ -37,7 +39,7 @@ from edgeproxy.server.exchange import Exchange
 from edgeproxy.server.gauges import Gauges
 from edgeproxy.server.heap import Heap
 from edgeproxy.server.hit_log import HitLog
-from edgeproxy.server.limits import client_limits
+from edgeproxy.server.limits import client_limits, trusted_networks
 from edgeproxy.server.listening import Listening
 from edgeproxy.server.plans import Prepared, Upstreams, make_plan
 from edgeproxy.server.refusals import Refusals
@@ -87,6 +89,7 @@ class DataPlane:
         node: str,
         invalidate: Invalidate = _only_here,
         node_tier: NodeTier | None = None,
+        node_leases: NodeLeases | None = None,
         memory_shared: int = 0,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -123,6 +126,9 @@ class DataPlane:
             loop=loop,
             invalidate=invalidate,
         )
+        collapse = self._fetcher.collapse
+        self._leases = Leases(Turns(node, node_leases, self._lookup, collapse.vain, clock, counters))
+        collapse.leases = self._leases.follow(tiers.redis)
         self._scan = PurgeScan(self._memory, purges, self._lookup.pieces)
         self._revalidations = Revalidations()
         self._tunnels = Tunnels(clock)
@@ -170,7 +176,7 @@ class DataPlane:
                 refused=refusals.note,
                 hits=hits.of if hits is not None else None,
                 identify=identify,
-                trusted=_networks(config),
+                trusted=trusted_networks(config),
                 loop=loop,
                 clock=clock,
                 open_now=self._open_now,
@@ -227,6 +233,7 @@ class DataPlane:
         self._fetcher.shield.close()
         await self._cycle.close()
         await self._revalidations.close(0.0)
+        await self._leases.close()
         await self._fetcher.close()
         await self._doors.closed()
         await self._upstreams.close()
@@ -307,6 +314,7 @@ class DataPlane:
         if left is not None:
             self._upstreams.later(left)
             self._lookup.shared = self._tiers.layers
+            self._fetcher.collapse.leases = self._leases.follow(prepared.redis)
         self._generation += 1
         self._follow()
 
@@ -319,7 +327,7 @@ class DataPlane:
             path.early, path.popular = self._cycle.early.many, popular
         for listening in self._listenings.values():
             listening.limits = limits
-            listening.trust(_networks(self._config))
+            listening.trust(trusted_networks(self._config))
 
     # --- questions and orders
 
@@ -388,7 +396,3 @@ class DataPlane:
             **self._tiers.snapshot(),
             "upstreams": self._upstreams.snapshot(),
         }
-
-
-def _networks(config: Config) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(network, strict=False) for network in config.server.trusted_proxies)

@@ -27,7 +27,8 @@ class Steered(msgspec.Struct, frozen=True, array_like=True):
 
 class NodeShare(msgspec.Struct, frozen=True, array_like=True):
     """Where the node's tier is: its file, its map's size, the largest value it takes, in bytes; which file in
-    turn it is, the socket to its writer, and the bytes that it takes of the workers' memory."""
+    turn it is, the socket to its writer, and the bytes that it takes of the workers' memory; and descriptors
+    for the leases of those who share it (`fleet.node_lease`), none for one worker alone."""
 
     path: str
     size: int
@@ -35,6 +36,7 @@ class NodeShare(msgspec.Struct, frozen=True, array_like=True):
     generation: int
     fd: int
     memory: int
+    leases: list[int] = []
 
 
 class Hello(msgspec.Struct, frozen=True):

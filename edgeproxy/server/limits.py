@@ -3,6 +3,7 @@
 Must not know sockets.
 """
 
+import ipaddress
 from dataclasses import dataclass
 
 from edgeproxy.config.model import Config
@@ -54,3 +55,8 @@ def client_limits(config: Config, workers: int, files: int | None = None) -> Cli
         per_client=-(-limits.max_connections_per_client // workers),
         pipelined=limits.max_pipelined_bytes,
     )
+
+
+def trusted_networks(config: Config) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """The networks whose word about clients is taken."""
+    return tuple(ipaddress.ip_network(network, strict=False) for network in config.server.trusted_proxies)

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from edgeproxy.config.model import Config
+from edgeproxy.fleet.node_lease import NodeLeaseShares
 from edgeproxy.server.estate import Estate, TierLeft
 from edgeproxy.server.hello import NodeShare
 from edgeproxy.server.node_directory import NodeDirectory
@@ -57,6 +58,7 @@ class NodeStore:
             socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             for _ in range(workers if self._directory is not None else 0)
         ]
+        self._leases = NodeLeaseShares(workers) if self._directory is not None and workers > 1 else None
         # state
         self.pid: int | None = None
         self._generation = 0  # of the file; 0 while it is off
@@ -106,6 +108,8 @@ class NodeStore:
         for pair in self._pairs:
             for sock in pair:
                 sock.close()
+        if self._leases is not None:
+            self._leases.close()
         self.counters.close()
         if self._directory is None:
             return
@@ -195,7 +199,12 @@ class NodeStore:
 
     def fds(self, index: int) -> list[int]:
         """What the worker in that seat inherits."""
-        return [self._pairs[index][0].fileno()] if self._generation else []
+        if not self._generation:
+            return []
+        return [self._pairs[index][0].fileno(), *self._lease_fds(index)]
+
+    def _lease_fds(self, index: int) -> list[int]:
+        return self._leases.fds(index) if self._leases is not None else []
 
     def hello(self, index: int) -> NodeShare | None:
         """What the worker in that seat is told; None while the tier is off."""
@@ -203,7 +212,8 @@ class NodeStore:
             return None
         fd = self._pairs[index][0].fileno()
         tier = str(self._directory.tier)
-        return NodeShare(tier, self._size, self._largest, self._generation, fd, self._share)
+        leases = self._lease_fds(index)
+        return NodeShare(tier, self._size, self._largest, self._generation, fd, self._share, leases)
 
     # --- faults
 

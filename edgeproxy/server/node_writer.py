@@ -20,7 +20,7 @@ import msgspec
 from edgeproxy.errors import TierFault
 from edgeproxy.server.parent import die_with
 from edgeproxy.store.node_file import NodeFile
-from edgeproxy.store.node_records import FRAME, FRAME_HEADER, Joiner, Put, Record
+from edgeproxy.store.node_records import ECHO, FRAME, FRAME_HEADER, Echo, Joiner, Put, Record
 from edgeproxy.store.tier import Fault
 from edgeproxy.telemetry.counters import Counters
 
@@ -68,6 +68,7 @@ class NodeWriter:
         self._up = counters.gauge("edgeproxy_node_tier_up")
         self._evicted = 0
         # state
+        self._echoes: list[tuple[socket.socket, Echo]] = []  # to send once what came before them is done
         self._kept = time.monotonic()
         self._full_until = 0.0
         self._ending = False
@@ -89,10 +90,12 @@ class NodeWriter:
                 if key.fileobj is self._control:
                     self._ending = True  # told so, or the supervisor is gone
             self._write(self._taken())
+            self._echo()
             if time.monotonic() - self._kept >= KEEPING:
                 self._keep()
         while records := self._taken():  # what the workers sent before they ended
             self._write(records)
+            self._echo()
         self._file.close(sync=True)
 
     def _taken(self) -> list[Record]:
@@ -105,8 +108,18 @@ class NodeWriter:
                     if not frame or left < 0:
                         break
                     left -= len(frame)
-                    records += joiner.feed(frame)
+                    for record in joiner.feed(frame):
+                        if isinstance(record[0], Echo):
+                            self._echoes.append((sock, record[0]))
+                        else:
+                            records.append(record)
         return records
+
+    def _echo(self) -> None:
+        for sock, echo in self._echoes:
+            with suppress(OSError):  # it does not listen, and has a time limit of its own
+                sock.send(ECHO.pack(echo.sender, echo.number))
+        self._echoes.clear()
 
     def _write(self, records: list[Record]) -> None:
         if not records:

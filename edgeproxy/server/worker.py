@@ -18,6 +18,7 @@ from edgeproxy.clock import SteadyClock
 from edgeproxy.config.load import load_mapping
 from edgeproxy.config.model import Config, Listener
 from edgeproxy.edge.fetch import Answered
+from edgeproxy.fleet.node_lease import NodeLeases, inherited_leases
 from edgeproxy.fleet.purge_table import PurgeTable
 from edgeproxy.fleet.rules import rules_from
 from edgeproxy.server.affinity import pin
@@ -139,6 +140,7 @@ class Worker:
             node=hello.node,
             invalidate=self.invalidate,
             node_tier=self._node_tier,
+            node_leases=_leases(hello),
             memory_shared=hello.node_tier.memory if hello.node_tier is not None else 0,
         )
         for origin in hello.origins:
@@ -246,6 +248,11 @@ class Worker:
                 self._counters.floats[slot] = lag
             if channel.unsent < 65536:  # else the supervisor does not listen: do not pile up
                 channel.notify("beat", lag)
+
+
+def _leases(hello: Hello) -> NodeLeases | None:
+    share = hello.node_tier
+    return inherited_leases(hello.index, share.leases) if share is not None and share.leases else None
 
 
 def _words_of(stamp: Stamp) -> tuple[bytes, int, bytes, int]:

@@ -99,6 +99,9 @@ class ClusterPipe:
         self._loop = asyncio.get_running_loop()
         self._mender = self._loop.create_task(self._mend(), name="redis-cluster")
 
+    def connect(self) -> None:
+        """Asking for the map has begun already."""
+
     async def close(self) -> None:
         """Give up what waits and close all connections; every waiter gets ConnectionError."""
         mender, self._mender = self._mender, None

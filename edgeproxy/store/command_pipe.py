@@ -23,6 +23,8 @@ logger = logging.getLogger("edgeproxy.store")
 
 LATE = 0.01
 """Seconds that a loop may be late before its timeouts look at the socket once more."""
+MOST_LOOKS = 5
+"""So often in a row."""
 
 Observe = Callable[[str, float], None]
 """Told of each answered command: its name, and the seconds from sending to the reply."""
@@ -36,6 +38,7 @@ class Pipe(Protocol):
     """Takes commands to Redis, wherever in it their key is."""
 
     def start(self) -> None: ...
+    def connect(self) -> None: ...
     async def close(self) -> None: ...
     def send(self, *command: Argument) -> "asyncio.Future[Reply]": ...
     def ask(
@@ -90,9 +93,10 @@ class CommandPipe:
         self._heard = 0.0
         # timers, on the loop's clock
         self._flush_due = False
+        self._flush_asked = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
-        self._looked_again = False
+        self._looks = 0
         self._started = False
 
     def __repr__(self) -> str:
@@ -103,6 +107,11 @@ class CommandPipe:
         """Begin to send what is asked for."""
         self._loop = asyncio.get_running_loop()
         self._started = True
+
+    def connect(self) -> None:
+        """Open the connection before anything is asked for: in a crowd, it would take its time."""
+        if not (self._link is not None and self._link.open) and self._opening is None and self._started:
+            self._opening = self._loop.create_task(self._open(), name="redis-pipe")
 
     async def close(self) -> None:
         """Give up what waits and close the connection; every waiter gets ConnectionError."""
@@ -146,6 +155,7 @@ class CommandPipe:
         self._waiting.append(asked)
         if not self._flush_due:
             self._flush_due = True
+            self._flush_asked = loop.time()
             loop.call_soon(self._flush)
         if self._alarm is None or due < self._alarm_at:
             self._set_alarm(due)
@@ -158,10 +168,11 @@ class CommandPipe:
         self._flush_due = False
         link = self._link
         if link is None or not link.open:
-            if self._waiting and self._opening is None and self._started:
-                self._opening = self._loop.create_task(self._open(), name="redis-pipe")
+            if self._waiting:
+                self.connect()
             return
         now = perf_counter()
+        held_up = self._loop.time() - self._flush_asked  # by us: Redis has its time all the same
         if not self._sent:
             self._unproven = True
             self._heard = self._loop.time()
@@ -170,6 +181,7 @@ class CommandPipe:
             asked = self._waiting.popleft()
             if not asked.future.done():
                 asked.sent = now
+                asked.due += held_up
                 data.append(asked.data)
                 self._sent.append(asked)
         if data:
@@ -193,6 +205,7 @@ class CommandPipe:
                 with suppress(RedisError, OSError):
                     await connection.disconnect(nowait=True)
         if self._link is not None:
+            self._flush_asked = self._loop.time()
             self._flush()
 
     # --- replies ----------------------------------------------------------------
@@ -237,6 +250,7 @@ class CommandPipe:
         self._fail(self._sent, error)
         if self._waiting and not self._flush_due:
             self._flush_due = True
+            self._flush_asked = self._loop.time()
             self._loop.call_soon(self._flush)
 
     @staticmethod
@@ -256,12 +270,11 @@ class CommandPipe:
         """Give up on what is overdue, and on a connection that says nothing."""
         self._alarm = None
         now = self._loop.time()
-        if now - self._alarm_at > LATE and not self._looked_again:
-            # The loop was late, not Redis: the reply may lie in the socket (uvloop runs timers first).
-            self._looked_again = True
+        if self._looks < MOST_LOOKS and self._may_be_in_time(now):
+            self._looks += 1
             self._set_alarm(now + LATE)
             return
-        self._looked_again = False
+        self._looks = 0
         earliest: float | None = None
         for queue in (self._sent, self._waiting):
             for asked in queue:
@@ -279,6 +292,13 @@ class CommandPipe:
                 earliest = quiet if earliest is None else min(earliest, quiet)
         if earliest is not None:
             self._set_alarm(max(earliest, now + 0.001))
+
+    def _may_be_in_time(self, now: float) -> bool:
+        """Whether the loop is late, not Redis: the reply lies in the socket, or the command was not sent."""
+        link = self._link
+        if link is None:
+            return now - self._alarm_at > LATE and bool(self._waiting)
+        return (self._flush_due and bool(self._waiting)) or (bool(self._sent) and link.unread())
 
 
 def _give(asked: _Asked) -> None:

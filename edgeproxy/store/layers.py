@@ -17,6 +17,8 @@ class Layers:
     def __init__(self, tiers: Sequence[tuple[str, SharedTier]]) -> None:
         self.tiers = tuple(tiers)
         self.node = next((tier for _, tier in tiers if isinstance(tier, NodeTier)), None)
+        self.near = self.node is not None and len(self.tiers) == 1
+        """Whether all of them are on this machine."""
 
     def __repr__(self) -> str:
         return f"<Layers {' '.join(repr(tier) for _, tier in self.tiers)}>"
@@ -31,7 +33,7 @@ class Layers:
 
     def lacks(self, key: bytes) -> bool:
         """Whether there surely is nothing of that key, as far as can be told without waiting."""
-        return self.node is not None and len(self.tiers) == 1 and not self.node.holds(key)
+        return self.near and self.node is not None and not self.node.holds(key)
 
     def put(self, stored: StoredResponse, ttl: float) -> None:
         """Store in all."""

@@ -153,7 +153,7 @@ class NodeFile:
                         self._remove(txn, head)
                     elif isinstance(head, Readied):
                         self._keep_ready(txn, head)
-                    else:
+                    elif isinstance(head, Used):
                         self._note_used(txn, head)
                 if self._order != order:
                     meta = Meta(FORMAT, self._purges, self._order)

@@ -57,7 +57,17 @@ class Readied(msgspec.Struct, array_like=True, frozen=True, tag=3):
     ready: bytes
 
 
-Head = Put | Remove | Used | Readied
+class Echo(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """Say so when what came before this is done: its sender, and which one it is."""
+
+    sender: int
+    number: int
+
+
+ECHO = Struct("<QQ")
+"""What is sent back for an `Echo`."""
+
+Head = Put | Remove | Used | Readied | Echo
 Record = tuple[Head, bytes]
 """A head, and the body that follows it."""
 

@@ -8,7 +8,9 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 
+from edgeproxy.store.node_echo import Echoes
 from edgeproxy.store.node_records import FRAME, FRAME_HEADER, NONE_BEGINS
 from edgeproxy.store.tier import Buffer
 
@@ -39,6 +41,7 @@ class NodeSender:
         self._frame: tuple[list[Buffer], int] | None = None  # one that found no room, and its records
         self._timer: asyncio.TimerHandle | None = None
         self._blocked = False
+        self._echoes = Echoes(sock, self._loop, self._sender)
         self._empty = asyncio.Event()
         self._empty.set()
         self.bytes = 0
@@ -60,15 +63,27 @@ class NodeSender:
         if full or self.gone:
             self.dropped += 1
             return False
+        self._append(record, size)
+        if not self._blocked and self._timer is None:
+            self._timer = self._loop.call_later(GATHER, self._send)
+        return True
+
+    def _append(self, record: list[Buffer], size: int) -> None:
         for place, part in enumerate(record):
             self._parts.append(part)
             self._begins.append(place == 0)
         self._records += 1
         self.bytes += size
         self._empty.clear()
+
+    def after(self, call: Callable[[], None]) -> None:
+        """Call it once the writer has done what was added so far; a second later in any case."""
+        if self.gone:
+            call()
+            return
+        self._echoes.calls.append(call)
         if not self._blocked and self._timer is None:
             self._timer = self._loop.call_later(GATHER, self._send)
-        return True
 
     async def flush(self, patience: float) -> None:
         """Return once all is sent, or after so many seconds."""
@@ -95,6 +110,7 @@ class NodeSender:
         """Send no more, and let go of the socket."""
         self.gone = True
         self._wait_for_room(False)
+        self._echoes.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -102,6 +118,9 @@ class NodeSender:
 
     def _send(self) -> None:
         self._timer = None
+        if self._echoes.calls:
+            record = self._echoes.ask()
+            self._append(record, sum(map(len, record)))
         try:
             for _ in range(FRAMES_AT_ONCE):
                 frame, records = self._frame or self._next_frame()

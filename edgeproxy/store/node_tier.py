@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import islice
 from math import inf
 
 import lmdb
@@ -18,20 +17,18 @@ from edgeproxy.errors import TierFault
 from edgeproxy.store.codec import preamble_of
 from edgeproxy.store.fault_log import FaultLog
 from edgeproxy.store.node_format import (
-    INDEX,
     PIECE,
-    PIECES,
     Variant,
     body_of,
     decode_variants,
     name_of,
-    piece_count,
     piece_key,
     unseal,
 )
 from edgeproxy.store.node_ready import MAX_READY, Ready, seal_ready, unseal_ready
 from edgeproxy.store.node_records import Put, Readied, Remove, Used, encode_record
 from edgeproxy.store.node_sender import NodeSender
+from edgeproxy.store.node_tables import DAMAGE, Tables, joined, open_tables
 from edgeproxy.store.tier import Fault, TierStats, VariantOf
 
 logger = logging.getLogger("edgeproxy.store")
@@ -44,15 +41,6 @@ MOST_USED = 2000
 """Uses told to the writer at once; what is used more often than that is used again."""
 REMOVED_WITHIN = 0.25
 """Seconds for which a removal waits for the writer."""
-DAMAGE = (
-    lmdb.CorruptedError,
-    lmdb.PageNotFoundError,
-    lmdb.InvalidError,
-    lmdb.PanicError,
-    lmdb.VersionMismatchError,
-    lmdb.NotFoundError,  # a table that every file has
-)
-"""Errors that say that the file is not what it was written as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +50,6 @@ class NodeAccess:
     path: str
     size: int
     largest: int
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """The open file and its tables; closed with the last who holds this."""
-
-    env: lmdb.Environment
-    index: "lmdb._Database"
-    pieces: "lmdb._Database"
 
 
 class NodeTier:
@@ -94,7 +73,7 @@ class NodeTier:
         self._run = run
         self._wall = wall
         self._damaged = damaged
-        self._file: _File | None = None
+        self._file: Tables | None = None
         self._used: dict[tuple[bytes, bytes], None] = {}
         self._lacked: bytes | None = None  # the very key that was looked for last, in vain
         self._log = FaultLog(logger)
@@ -110,15 +89,7 @@ class NodeTier:
         """Open the file, which its writer has made; a fault leaves the tier off."""
         self.shut()
         try:
-            env = lmdb.open(
-                self._access.path,
-                map_size=self._access.size,
-                readonly=True,
-                create=False,
-                max_dbs=4,
-                readahead=False,
-            )
-            self._file = _File(env, env.open_db(INDEX, create=False), env.open_db(PIECES, create=False))
+            self._file = open_tables(self._access.path, self._access.size)
         except lmdb.Error as error:
             self._fault(error)
 
@@ -151,6 +122,18 @@ class NodeTier:
     def dropped(self) -> int:
         """Writes that found no room in the queue."""
         return self._sender.dropped
+
+    def after_writes(self, call: Callable[[], None]) -> None:
+        """Call it once what was put so far can be read, or never will be; soon in any case."""
+        if self._file is None:
+            call()
+        else:
+            self._sender.after(call)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest response that it takes."""
+        return self._access.largest
 
     # --- the tier ---------------------------------------------------------------
 
@@ -222,7 +205,7 @@ class NodeTier:
                 if only.size <= PIECE:
                     value = txn.get(piece_key(only.number, 0), None, file.pieces)
                 else:
-                    value = _joined(txn, file.pieces, only)
+                    value = joined(txn, file.pieces, only)
             finally:
                 txn.abort()
             ready = unseal_ready(only.ready)
@@ -252,6 +235,12 @@ class NodeTier:
         """Whether anything of that key may be there."""
         lacked, self._lacked = self._lacked, None
         return key is not lacked and (self._file is None or bool(self._variants(name_of(key))))
+
+    def holds_now(self, key: bytes, variant: bytes | None) -> bool:
+        """Whether that variant, or with None anything of that key, is there at this moment."""
+        self._lacked = None
+        variants = self._variants(name_of(key))
+        return bool(variants) if variant is None else any(each.variant == variant for each in variants)
 
     def put(self, stored: StoredResponse, ttl: float) -> None:
         """Have a response written and kept for `ttl` seconds; never waits, never raises."""
@@ -343,7 +332,7 @@ class NodeTier:
             if found.size <= PIECE:
                 value = txn.get(piece_key(found.number, 0))
             else:
-                value = _joined(txn, file.pieces, found)
+                value = joined(txn, file.pieces, found)
         return None if value is None else unseal(value, key, found.variant)
 
     def _used_now(self, name: bytes, stored: StoredResponse) -> StoredResponse:
@@ -385,10 +374,3 @@ class NodeTier:
         else:
             self.stats.fault(Fault.BUSY if isinstance(error, lmdb.ReadersFullError) else Fault.UNREACHABLE)
             self._log.warn(Fault.UNREACHABLE, now, f"node tier: not read: {error}")
-
-
-def _joined(txn: "lmdb.Transaction[bytes]", pieces: "lmdb._Database", found: Variant) -> bytes | None:
-    """A value of several pieces; None where it went."""
-    with txn.cursor(pieces) as cursor:
-        there = cursor.set_key(piece_key(found.number, 0))
-        return b"".join(islice(cursor.iternext(keys=False), piece_count(found.size))) if there else None

@@ -5,6 +5,7 @@ Must not know what the commands mean, nor how a connection is opened.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from select import POLLIN, poll
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
@@ -93,6 +94,15 @@ class Link(asyncio.Protocol):
     def open(self) -> bool:
         """Whether commands may be written."""
         return not self._over and not self._transport.is_closing()
+
+    def unread(self) -> bool:
+        """Whether something lies in the socket that the loop has not read yet."""
+        sock = self._transport.get_extra_info("socket")
+        if not self.open or sock is None:
+            return False
+        looked = poll()
+        looked.register(sock.fileno(), POLLIN)
+        return bool(looked.poll(0))
 
     def write(self, data: bytes) -> None:
         """Send packed commands."""

@@ -26,11 +26,11 @@ from edgeproxy.store.command_pipe import Observe
 from edgeproxy.store.fault_log import FaultLog
 from edgeproxy.store.redis_connect import place
 from edgeproxy.store.redis_faults import REDIS_ERRORS, breaks, explain, is_wrong_type
-from edgeproxy.store.redis_link import Reply
+from edgeproxy.store.redis_link import Argument, Command, Reply
 from edgeproxy.store.redis_pipes import pipe_for
 from edgeproxy.store.redis_writer import IN_THREAD, MAX_NAME_SETS, RedisWriter
 from edgeproxy.store.tier import Fault, Names, TierStats, VariantOf
-from edgeproxy.store.write_queue import Discard, Put, WriteQueue
+from edgeproxy.store.write_queue import Discard, Order, Put, WriteQueue
 
 logger = logging.getLogger("edgeproxy.store")
 
@@ -64,8 +64,9 @@ class RedisTier:
         observe: Observe | None = None,
     ) -> None:
         self._timeout = timeout
-        self._prefix = key_prefix.encode() + b"r:"
-        self._max_size = max_size
+        self.prefix = key_prefix.encode()
+        self._prefix = self.prefix + b"r:"
+        self.max_size = max_size
         # connections
         patience = max(1.0, 4 * timeout)  # where nobody waits
         self._reads = pipe_for(url, 2 * timeout, patience, observe)
@@ -74,6 +75,7 @@ class RedisTier:
         # state
         self.stats = TierStats()
         self.breaker = Breaker(threshold)
+        self._unanswered = False  # the last question, by `get` or `ask`
         self._available = asyncio.Event()
         self._broken = asyncio.Event()
         self._log = FaultLog(logger)
@@ -98,6 +100,7 @@ class RedisTier:
         """Begin; waits for nothing, so that an absent Redis delays no start."""
         self._available.set()
         self._reads.start()
+        self._reads.connect()
         self._writes.start()
         self._writer.start()
         self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="redis-keeper")
@@ -141,10 +144,12 @@ class RedisTier:
             self.stats.skipped += 1
             return None
         except REDIS_ERRORS as error:
+            self._unanswered = True
             self._fault(error)
             if is_wrong_type(error):
                 self._writer.add(Discard(key, None))
             return None
+        self._unanswered = False
         self.breaker.succeeded()
         if found is None:
             self.stats.misses += 1
@@ -154,7 +159,7 @@ class RedisTier:
 
     def put(self, stored: StoredResponse, ttl: float) -> None:
         """Queue a response to be written and kept for `ttl` seconds; never waits, never raises."""
-        if stored.size > self._max_size:
+        if stored.size > self.max_size:
             self.stats.fault(Fault.TOO_LARGE)
         elif not self.breaker.closed or self._writer.paused:
             self.stats.fault(Fault.DROPPED)
@@ -201,6 +206,35 @@ class RedisTier:
             self._fault(error)
             return []
         return [field[1:] for field in _bytes_list(fields) if field[:1] == b"v"]
+
+    # --- for others that keep something here ---------------------------------------
+
+    @property
+    def answers(self) -> bool:
+        """Whether Redis is asked, and answered what it was asked last."""
+        return self.breaker.closed and not self._unanswered
+
+    async def ask(self, *command: Argument) -> Reply:
+        """The reply to one command; None where there is none in time, or Redis is not asked."""
+        if not self.breaker.closed:
+            return None
+        try:
+            (reply,) = await self._reads.ask((command,), self._timeout)
+        except NodeAway:
+            return None
+        except REDIS_ERRORS as error:
+            self._unanswered = True
+            self._fault(error)
+            return None
+        self._unanswered = False
+        self.breaker.succeeded()
+        return reply
+
+    def later(self, key: bytes, command: Command) -> None:
+        """Queue a command behind what was put for that cache key before; never waits, never raises."""
+        if self.breaker.closed:
+            for _ in range(self._writer.add(Order(key, tuple(command)))):
+                self.stats.fault(Fault.DROPPED)
 
     # --- reading ----------------------------------------------------------------
 

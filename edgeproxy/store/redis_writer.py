@@ -17,7 +17,7 @@ from edgeproxy.store.codec import encode
 from edgeproxy.store.command_pipe import Pipe, PipeFull
 from edgeproxy.store.redis_faults import REDIS_ERRORS, is_full
 from edgeproxy.store.redis_link import Reply
-from edgeproxy.store.write_queue import Discard, Put, Write, WriteQueue
+from edgeproxy.store.write_queue import Discard, Order, Put, Write, WriteQueue
 
 BATCH_WRITES = 16
 BATCH_BYTES = 1024 * 1024
@@ -143,6 +143,8 @@ class RedisWriter:
         sent: list[tuple[asyncio.Future[Reply], tuple[bytes | int, ...]]] = []
         for write in batch:
             try:
+                if isinstance(write, Order):
+                    continue
                 if isinstance(write, Discard):
                     sent.append((self._discard(write), ()))
                     continue
@@ -151,7 +153,19 @@ class RedisWriter:
                     sent.append((self._pipe.send("EVALSHA", _SCRIPT_SHA, *arguments), arguments))
             except (PipeFull, TierFault) as error:
                 failed.append(error)
-        return failed + [await self._outcome(*one) for one in sent]
+        done = failed + [await self._outcome(*one) for one in sent]
+        # Not before all that is known to be done: a script that has to be sent again comes later.
+        return done + await self._ordered([write for write in batch if isinstance(write, Order)])
+
+    async def _ordered(self, orders: list[Order]) -> list[Exception | None]:
+        sent: list[asyncio.Future[Reply]] = []
+        done: list[Exception | None] = []
+        for order in orders:
+            try:
+                sent.append(self._pipe.send(*order.command))
+            except PipeFull as error:
+                done.append(error)
+        return done + [await self._outcome(one, ()) for one in sent]
 
     async def _outcome(
         self, future: asyncio.Future[Reply], arguments: tuple[bytes | int, ...]

@@ -37,7 +37,19 @@ class Discard:
         return 0
 
 
-Write = Put | Discard
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command to be sent after what was queued for this cache key before it."""
+
+    key: bytes
+    command: tuple[bytes | str | int, ...]
+
+    @property
+    def size(self) -> int:
+        return 0
+
+
+Write = Put | Discard | Order
 
 
 class WriteQueue:
@@ -85,6 +97,6 @@ class WriteQueue:
     def forget(self, key: bytes) -> None:
         """Take out what waits for this cache key: it was removed."""
         if any(write.key == key for write in self._writes):
-            kept = [write for write in self._writes if write.key != key]
+            kept = [write for write in self._writes if write.key != key or isinstance(write, Order)]
             self._writes = deque(kept)
             self.bytes = sum(write.size for write in kept)

@@ -163,6 +163,13 @@ def _rows() -> tuple[Metric, ...]:
             "Look-ups in a tier, by result (hit, miss, fault, skipped).",
         ),
         Metric(
+            "edgeproxy_fill_leases_total",
+            counter,
+            ("scope", "result"),
+            "Fetches for the whole node or fleet, by what came of asking to be the one"
+            " (held, waited, expired, fallen_back).",
+        ),
+        Metric(
             "edgeproxy_tier_faults_total",
             counter,
             ("tier", "fault"),

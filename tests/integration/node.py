@@ -49,7 +49,8 @@ class Origin:
 
     With `own`, an answer says that it is what its URL holds (Content-Location).
 
-    With `gate`, an answer waits until `open_gate`; `arrived` counts those that wait.
+    With `gate`, an answer waits until `open_gate`; `arrived` counts those that wait. With `stream` it is
+    chunked, and only its last byte waits.
     """
 
     def __init__(self) -> None:
@@ -73,15 +74,23 @@ class Origin:
                     origin.asked[self.path] += 1
                 if "gate" in query:
                     origin.arrived.release()
+                if "gate" in query and "stream" not in query:
                     origin.gate.wait(DEADLINE)
                 body = f"{self.command} {self.path} {origin.asked[self.path]}".encode()
                 body = body.ljust(int(query.get("size", "0")))
                 self.send_response(status)
-                self.send_header("Cache-Control", f"max-age={query.get('age', '60')}")
+                self.send_header("Cache-Control", query.get("control", f"max-age={query.get('age', '60')}"))
                 if "own" in query:
                     self.send_header("Content-Location", self.path)
                 if "tag" in query:
                     self.send_header("Cache-Tag", query["tag"])
+                if "stream" in query:
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(body) - 1, body[:-1]))
+                    origin.gate.wait(DEADLINE)
+                    self.wfile.write(b"1\r\n%b\r\n0\r\n\r\n" % body[-1:])
+                    return
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

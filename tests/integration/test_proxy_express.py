@@ -408,6 +408,31 @@ async def test_the_work_of_one_request_stays_within_its_bounds(lines: tuple[str,
     assert calls / 20 <= most
 
 
+async def test_a_worker_alone_makes_no_call_for_leases() -> None:
+    """Nobody else could fetch: neither the long way, nor the lane, nor a hit asks."""
+    called: list[str] = []
+
+    def note_calls(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            called.append(os.path.basename(frame.f_code.co_filename))
+
+    async with (
+        origin(Shop(*FRESH)) as raw,
+        plane(PLAIN, o=raw.url) as proxy,
+        proxy.client() as client,
+    ):
+        assert proxy.plane._fetcher.collapse.leases is None
+        sys.setprofile(note_calls)
+        try:
+            for path, taken in (("/long", 0), ("/lane", 1), ("/lane", 1)):
+                await client.ask(request(path))
+                assert express(proxy) == (taken, 0)
+        finally:
+            sys.setprofile(None)
+    assert {"cycle.py", "express.py", "fastpath.py"} < set(called)
+    assert not {"asking.py", "leases.py", "lease_turns.py", "node_lease.py", "fleet_lease.py"} & set(called)
+
+
 DRAINED = (
     "GET /mine HTTP/1.1\r\nHost: b.test\r\nCookie: b\r\n\r\n",
     "POST /mine HTTP/1.1\r\nHost: b.test\r\nContent-Length: 3\r\n\r\nabc",

@@ -96,6 +96,7 @@ class Owner:
         self.stored: list[tuple[bytes, ...]] = []
         self.over: list[Fill] = []
         self.too_large: list[Fill] = []
+        self.not_shared: list[Fill] = []
 
     def now(self) -> float:
         return 0.0
@@ -112,8 +113,12 @@ class Owner:
     def release(self, size: int) -> None:
         self.reserved -= size
 
-    def outgrown(self, fill: Fill) -> None:
+    def outgrown(self, fill: Fill) -> bool:
         self.too_large.append(fill)
+        return False
+
+    def not_kept(self, fill: Fill) -> None:
+        self.not_shared.append(fill)
 
     def completed(self, fill: Fill, body: tuple[bytes, ...]) -> None:
         fill.release_reserved()

@@ -97,7 +97,7 @@ class TestGivingUp:
         made, origin = fill(owner, loop, largest=10)
         made.on_data(b"x" * 100)
         assert not origin.aborted
-        assert owner.too_large == [made]
+        assert owner.too_large == owner.not_shared == [made]
         out = join(made, Out())
         made.on_end(None)
         assert (len(out.data), out.ended) == (100, True)

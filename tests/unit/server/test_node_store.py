@@ -45,7 +45,10 @@ async def test_workers_are_given_the_file_and_a_way_to_its_writer_each(rig: Rig,
     assert other is not None
     assert one.path == other.path == str(tmp_path / "tier")
     assert (one.memory, one.size) == (0, 16 << 20)
-    assert rig.store.fds(0) == [one.fd] != [other.fd]
+    assert rig.store.fds(0) == [one.fd, *one.leases]
+    assert one.fd != other.fd
+    assert set(one.leases) & set(other.leases)
+    assert one.leases != other.leases
 
 
 async def test_a_file_that_a_worker_found_damaged_is_begun_anew_once(rig: Rig, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """One connection for many: replies go to who asked, and every fault ends in an exception for who waits."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -66,6 +67,23 @@ async def test_replies_go_to_who_asked(redis_server: RedisServer) -> None:
     async with pipe_to(redis_server.url) as pipe:
         replies = await asyncio.gather(*(pipe.send("ECHO", b"%d" % number) for number in range(500)))
         assert replies == [b"%d" % number for number in range(500)]
+
+
+async def test_on_a_loop_that_is_late_again_and_again_an_answer_in_the_socket_is_in_time(
+    redis_server: RedisServer,
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def busy(turns: int) -> None:
+        time.sleep(0.1)
+        if turns:
+            loop.call_soon(busy, turns - 1)
+
+    async with pipe_to(redis_server.url) as pipe:
+        await pipe.send("PING")
+        asked = pipe.ask((("PING",),), 0.05)
+        busy(3)  # it is overdue before it is even sent
+        assert await asked == [b"PONG"]
 
 
 async def test_error_reply_is_raised_and_the_next_is_answered(redis_server: RedisServer) -> None:

@@ -1,6 +1,6 @@
 # Works on a machine with Python 3.11+ and make; everything else goes into $(VENV).
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench soak chaos conformance clean
+.PHONY: help run test coverage lint bench soak chaos conformance clean
 .DELETE_ON_ERROR:
 
 VENV   ?= .venv
@@ -12,7 +12,8 @@ LISTEN ?= 127.0.0.1:8080
 help:
 	@echo 'make run                                 the demo shop with edgeproxy in front, on 127.0.0.1:8080'
 	@echo 'make run ORIGIN=http://localhost:3000    edgeproxy in front of your own service (LISTEN=HOST:PORT)'
-	@echo 'make test                                lint, types, all tests, branch coverage'
+	@echo 'make test                                lint, types, all tests'
+	@echo 'make coverage                            all tests with branch coverage, which takes them longer'
 	@echo 'make lint                                ruff and mypy only'
 	@echo 'make bench                               CPU per request beside nginx, HAProxy and Varnish'
 	@echo 'make soak                                ten million requests; fails where memory leaves its budget'
@@ -26,7 +27,10 @@ run: $(VENV)/.installed
 	@exec $(VENV)/bin/edgeproxy $(if $(ORIGIN),run --origin '$(ORIGIN)' --listen '$(LISTEN)',demo --listen '$(LISTEN)')
 
 test: lint
-	$(VENV)/bin/python -m pytest -n 2 --cov --cov-report=term
+	$(VENV)/bin/python -m pytest -n 3
+
+coverage: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest -n 3 --cov --cov-report=term
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

@@ -37,28 +37,30 @@ class Scenario:
     may_log: bool = False  # of tracebacks
 
 
-def _origin(name: str, title: str, may_fail: str = "", fault: Fault | None = None) -> Scenario:
-    return Scenario(
-        name, f"one origin of three {title}", "origin", fault or misbehaves(name.replace("-", "_")), may_fail
-    )
+def _origin(name: str, title: str, fault: Fault | None = None, short: bool = True) -> Scenario:
+    broken = fault or misbehaves(name.replace("-", "_"))
+    return Scenario(name, f"one origin of three {title}", "origin", broken, short=short)
 
 
 SCENARIOS = (
     _origin("stops", "stops", fault=stops()),
-    _origin("suspended", "is suspended (SIGSTOP)", fault=faults.origin_suspended),
-    _origin("accepts-nothing", "accepts nothing, its queue is full", fault=faults.origin_accepts_nothing),
+    _origin("suspended", "is suspended (SIGSTOP)", fault=faults.origin_suspended, short=False),
+    _origin(
+        "accepts-nothing", "accepts nothing, its queue is full", fault=faults.origin_accepts_nothing,
+        short=False,
+    ),
     _origin("hangs", "takes requests and says nothing"),
-    _origin("closes", "takes requests and closes"),
-    _origin("resets", "takes requests and resets"),
+    _origin("closes", "takes requests and closes", short=False),
+    _origin("resets", "takes requests and resets", short=False),
     _origin("hangs-after-head", "hangs after the head"),
     _origin("resets-mid-body", "resets in the middle of bodies"),
     _origin("sends-less", "sends less than Content-Length"),
-    _origin("sends-more", "sends more than Content-Length"),
+    _origin("sends-more", "sends more than Content-Length", short=False),
     _origin("garbage", "answers garbage"),
-    _origin("bad-chunks", "breaks its chunked coding in the middle"),
-    _origin("big-head", "answers heads of 10 MB"),
+    _origin("bad-chunks", "breaks its chunked coding in the middle", short=False),
+    _origin("big-head", "answers heads of 10 MB", short=False),
     _origin("errors", "answers 503"),
-    _origin("drips-head", "drips its heads"),
+    _origin("drips-head", "drips its heads", short=False),
     _origin("drips-body", "drips its bodies"),
     Scenario(
         "all-stop", "all origins stop; asked for is what may be served stale", "origin", stops(3),
@@ -66,19 +68,19 @@ SCENARIOS = (
     ),
     Scenario(
         "all-errors", "all origins answer 503; the same", "origin", misbehaves("errors", all_of_them=True),
-        kinds=("n",),
+        kinds=("n",), short=False,
     ),
     Scenario(
         "all-stop-mixed", "all origins stop; all is asked for", "origin", stops(3),
-        "what is not stored cannot be had",
+        "what is not stored cannot be had", short=False,
     ),
     Scenario("dns-silent", "DNS answers nothing", "dns", dns_is("silent")),
     Scenario("dns-broken", "DNS answers SERVFAIL", "dns", dns_is("broken"), short=False),
     Scenario("dns-empty", "DNS answers NXDOMAIN", "dns", dns_is("empty"), short=False),
-    Scenario("origin-moves", "an origin moves to another address", "dns", faults.origin_moves),
-    Scenario("redis-killed", "Redis is killed, and back empty", "redis", faults.redis_killed),
+    Scenario("origin-moves", "an origin moves to another address", "dns", faults.origin_moves, short=False),
+    Scenario("redis-killed", "Redis is killed, and back empty", "redis", faults.redis_killed, short=False),
     Scenario("redis-paused", "Redis hangs", "redis", faults.redis_paused),
-    Scenario("redis-emptied", "Redis is flushed", "redis", faults.redis_emptied),
+    Scenario("redis-emptied", "Redis is flushed", "redis", faults.redis_emptied, short=False),
     Scenario("redis-full", "Redis is full", "redis", faults.redis_full),
     Scenario(
         "worker-killed", "a worker of two is killed", "node", faults.worker_killed, IN_FLIGHT,
@@ -98,14 +100,16 @@ SCENARIOS = (
         "clock-and-worker", "the clock steps an hour, then a worker is killed", "node",
         faults.clock_steps_and_worker_ends, IN_FLIGHT,
         lacks=lambda bench: "" if bench.can_step_clock else NO_CLOCK,
+        short=False,
     ),
     Scenario(
         "files", "no file descriptors are left", "node", faults.descriptors_exhausted,
-        "connections beyond what may be open wait, or are closed",
+        "connections beyond what may be open wait, or are closed", short=False,
     ),
     Scenario(
         "memory", "no memory is left", "node", faults.memory_exhausted,
         "a worker without memory gives up requests, or ends and is replaced", may_log=True,
+        short=False,
     ),
     Scenario(
         "supervisor-killed", "the supervisor is killed; another node starts in its place", "all",

@@ -152,7 +152,7 @@ def test_a_node_that_was_killed_keeps_what_was_stored_and_its_purges(tmp_path: P
         assert node.get("/c").body == b"GET /c 1"
 
 
-@pytest.mark.parametrize("lost", ["missing", "short", "altered"])
+@pytest.mark.parametrize("lost", ["missing", "altered"])
 def test_without_its_purges_nothing_stored_is_believed(tmp_path: Path, origin: Origin, lost: str) -> None:
     with RunningNode(tmp_path, origin, lasting(tmp_path)) as node:
         node.get("/a")
@@ -160,8 +160,6 @@ def test_without_its_purges_nothing_stored_is_believed(tmp_path: Path, origin: O
     purges = tmp_path / "disk" / "purges"
     if lost == "missing":
         purges.unlink()
-    elif lost == "short":
-        purges.write_bytes(purges.read_bytes()[:-1])
     else:
         data = bytearray(purges.read_bytes())
         data[100_000] ^= 1
@@ -205,17 +203,14 @@ def test_a_new_worker_is_warm_at_its_first_request(tmp_path: Path, origin: Origi
     assert sum(origin.asked.values()) == 10
 
 
-@pytest.mark.parametrize("number", [signal.SIGBUS, signal.SIGSEGV])
-def test_a_worker_that_crashed_takes_the_tier_with_it(
-    tmp_path: Path, origin: Origin, number: signal.Signals
-) -> None:
+def test_a_worker_that_crashed_takes_the_tier_with_it(tmp_path: Path, origin: Origin) -> None:
     with RunningNode(tmp_path, origin, lasting(tmp_path)) as node:
         node.get("/a")
         eventually(lambda: responses(node) == 1)
         pids = node.pids()
-        os.kill(pids[0], number)
+        os.kill(pids[0], signal.SIGBUS)
         eventually(lambda: pids[0] not in node.pids() and None not in node.pids())
-        assert f"the node tier is off: a worker was ended by {number.name}" in node.log
+        assert "the node tier is off: a worker was ended by SIGBUS" in node.log
         assert (tmp_path / "disk" / "tier.aside").is_dir()
         assert node.metric("edgeproxy_node_tier_up") == 0
         for name in range(4):

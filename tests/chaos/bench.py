@@ -25,7 +25,9 @@ from tests.integration.node import RunningNode, alive, eventually
 from tests.redis_server import RedisServer
 
 ORIGINS = ("one", "two", "three")
-TIMING = "late=0.6, hung=6.0"
+TIMING = "late=0.6, hung={hung}"
+HUNG = 6.0
+"""Seconds after which a worker that says nothing is killed."""
 DISK_SIZE = "24m"
 
 CONFIG = """
@@ -104,7 +106,7 @@ class OriginProcess:
 class Bench:
     """All of it, running. `can_*` say what this machine lets us break."""
 
-    def __init__(self, folder: Path, dns: DnsServer, redis: RedisServer) -> None:
+    def __init__(self, folder: Path, dns: DnsServer, redis: RedisServer, hung: float) -> None:
         self.folder = folder
         self.dns = dns
         self.redis = redis
@@ -116,6 +118,7 @@ class Bench:
         self._disk.mkdir()
         self._clock = folder / "clock"
         self._nodes = 0
+        self._timing = TIMING.format(hung=hung)
         self.mended = 0.0  # when a fault that mends itself in steps was over, monotonic
         self.clock_library = _clock_library(folder)
         self._mount = _mounting(self._disk)
@@ -148,7 +151,7 @@ class Bench:
             self.step_clock(0)
             within = ["env", f"LD_PRELOAD={self.clock_library}", f"CHAOS_CLOCK={self._clock}", *within]
         nothing: Any = SimpleNamespace(address="")
-        self.node = RunningNode(folder, nothing, config, TIMING, within=within)
+        self.node = RunningNode(folder, nothing, config, self._timing, within=within)
         await asyncio.to_thread(self.node.ready)
 
     async def pids(self) -> list[int]:
@@ -200,13 +203,13 @@ def _mounting(disk: Path) -> tuple[str, ...]:
 
 
 @contextlib.asynccontextmanager
-async def bench(folder: Path, seed: int) -> AsyncIterator[Bench]:
+async def bench(folder: Path, seed: int, hung: float = HUNG) -> AsyncIterator[Bench]:
     """A bench under load, warm; whatever was broken, all ends with it."""
     async with dns_server() as dns, contextlib.AsyncExitStack() as stack:
         redis = RedisServer(steady_port())
         stack.callback(redis.close)
         await asyncio.to_thread(redis.start)
-        made = Bench(folder, dns, redis)
+        made = Bench(folder, dns, redis, hung)
         for name in ORIGINS:
             origin = OriginProcess(name, "127.0.0.1", steady_port())
             dns.table[f"{name}.test", "A"] = ["127.0.0.1"]

@@ -97,7 +97,8 @@ def test_one_worker_s_fetch_serves_the_other(tmp_path: Path, origin: Origin) -> 
 def test_what_one_worker_fetched_anew_serves_the_other_when_its_own_is_stale(
     tmp_path: Path, origin: Origin
 ) -> None:
-    with RunningNode(tmp_path, origin, CONFIG) as node:
+    late = CONFIG.replace("upstream: shop}", "upstream: shop, cache: {early_revalidation: false}}")
+    with RunningNode(tmp_path, origin, late) as node:
         clients = Clients(node)
         try:
             clients.get(0, "/a?age=2")
